@@ -1,0 +1,333 @@
+"""The engine: every decision about every task, as one pure state machine.
+
+Theory of operation
+-------------------
+Inputs are method calls. ``add`` and ``cancel`` say what people want, ``settle`` what executors
+report, ``advance`` that time has passed. Each may fire transitions, which pile up in order until
+``drain`` takes them out; that is how anybody learns of anything. ``take`` hands out the tasks to
+start now, and ``take_stops`` the attempts to be stopped.
+
+One attempt goes through here like this::
+
+    add ──▶ _line_up ──▶ queue ──take──▶ RUNNING ──settle──▶ _finish ──▶ dependents
+               ▲                            │  └─ timeout, cancel ─▶ _stop ─▶ _close ─┘
+               └──────── retry, snooze ─────┘
+
+Four rules keep it honest:
+
+- A report counts only for the run it names, while that run is on. Late, duplicate and forged
+  reports fall through (``settle``).
+- A stopped attempt ends when its executor says so, or when its ``grace`` is over, whichever is
+  first. An attempt that goes on behind its task's back *lingers*: a retry waits until it has left.
+- A slot is taken in ``take``, given back in ``_vacate``, and lent by :class:`~.waits.Waits`;
+  nowhere else.
+- Nothing recurses along the graph: a chain of a million tasks may fail at once.
+
+The caller holds a lock around every call and passes the time. See ``docs/design.md`` for the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..errors import DuplicateTaskError, InvalidTaskStateError, QueueFullError
+from .fates import story
+from .graph import in_order, shares_fate
+from .lifecycle import Lifecycle
+from .outcome import Again, Cancelled, Err, Ok
+from .pools import Pool, Traits
+from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .change import Transition
+    from .outcome import Outcome
+    from .task import Task
+
+Report: TypeAlias = "tuple[Task, int, Outcome]"
+"""(task, run, how that run ended)"""
+
+
+class Engine(Lifecycle):
+    """All tasks of one manager; see the module."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Traits],
+        *,
+        limit: int = 100,
+        max_pending: int = 1_000_000,
+        age_every: float | None = 60.0,
+        keep_seconds: float | None = 3600.0,
+        keep_count: int | None = 100_000,
+    ) -> None:
+        super().__init__(limit, age_every, keep_seconds, keep_count)
+        self.max_pending = max_pending
+        self.paused = False
+        for name, traits in executors.items():
+            self.add_executor(name, traits)
+
+    # -- what people ask for -----------------------------------------------------------------
+
+    def add_executor(self, name: str, traits: Traits) -> None:
+        """Let tasks name the executor ``name`` from now on."""
+        self.slots.pools[name] = Pool(name, traits, self.age_every)
+
+    def add(self, task: Task, now: float) -> None:
+        """Take in a new task. Raises DuplicateTaskError or QueueFullError and changes nothing."""
+        if task.id in self.tasks:
+            raise DuplicateTaskError(
+                f"there already is a task with the id {task.id!r}", task.id
+            )
+        if self.backlog >= self.max_pending:
+            raise QueueFullError(
+                f"{self.backlog} tasks are waiting, which is max_pending. Use `await "
+                "manager.enqueue(...)`, which waits for room, or raise max_pending=",
+                task.id,
+            )
+        self._admit(task, None, now, "submitted")
+
+    def add_all(self, tasks: Sequence[Task], now: float) -> None:
+        """Take in all of ``tasks``, each after what it depends on, or none of them."""
+        seen: set[str] = set()
+        for task in tasks:
+            if task.id in self.tasks or task.id in seen:
+                raise DuplicateTaskError(
+                    f"there already is a task with the id {task.id!r}", task.id
+                )
+            seen.add(task.id)
+        if self.backlog + len(tasks) > self.max_pending:
+            raise QueueFullError(
+                f"{self.backlog} tasks are waiting and {len(tasks)} more do not fit: max_pending "
+                f"is {self.max_pending}. Submit fewer at once, or raise max_pending="
+            )
+        for task in tasks:
+            self._admit(task, None, now, "submitted")
+
+    def release(self, task: Task, now: float) -> None:
+        """Let a held task, and the held tasks it depends on, run when they can."""
+        self._release_all([task], now)
+
+    def cancel(self, task: Task, now: float, cause: str = "asked") -> bool:
+        """Cancel a task, and with it its children and what depends on it. False: it had ended."""
+        if task.status in TERMINAL:
+            return False
+        line = [(task, cause)]
+        while line:
+            cancelled, why = line.pop()
+            if cancelled.status in TERMINAL:
+                continue
+            by_parent = f"its parent {cancelled.label} was cancelled"
+            line.extend(
+                (child, by_parent) for child in self.children.get(cancelled, ())
+            )
+            if cancelled.status is RUNNING:
+                self._stop(cancelled, why, now)
+            else:
+                self._finish(cancelled, CANCELLED, Cancelled(why), now, why)
+        return True
+
+    def retry(
+        self,
+        task: Task,
+        now: float,
+        renew: Callable[[Task], Task],
+        *,
+        downstream: bool = False,
+    ) -> list[Task]:
+        """Give a failed or cancelled task, and if asked what fell with it, another run.
+
+        ``renew`` makes the new task of an old one. Returns the new tasks, the asked one first,
+        each after those it depends on.
+        """
+        if not self._is_over(task):
+            raise InvalidTaskStateError(
+                f"only a task that failed or was cancelled can be retried; {story(task)}",
+                task.id,
+            )
+        fallen = {task.id: task}
+        line = [task] if downstream else []
+        while line:
+            old = line.pop()
+            for other in old.dependents or ():
+                if (
+                    other.id not in fallen
+                    and shares_fate(other, old)
+                    and self._is_over(other)
+                ):
+                    fallen[other.id] = other
+                    line.append(other)
+        # Each after what it depends on, or it would share the fate of the old one at once.
+        edges = {
+            old.id: [other.id for other in old.dependencies if other.id in fallen]
+            for old in fallen.values()
+        }
+        renewed = [self._renew(fallen[id], renew, now) for id in in_order(edges)]
+        return renewed
+
+    def start_by_hand(self, task: Task, now: float) -> bool:
+        """Start an external task; False if it waits, runs or has ended."""
+        if task not in self.by_hand:
+            return False
+        self.by_hand.discard(task)
+        self.slots.acquire(self._pool(task))
+        self._start(task, now)
+        return True
+
+    def progress(
+        self, task: Task, fraction: float, message: str, run: int | None = None
+    ) -> bool:
+        """Note how far a running task is; False if it, or that run of it, is not running."""
+        if task.status is not RUNNING or (run is not None and run != task.run):
+            return False
+        notes = task.noted
+        notes.progress, notes.message = min(1.0, max(0.0, fraction)), message
+        return True
+
+    def _is_over(self, task: Task) -> bool:
+        return task.status in {FAILED, CANCELLED} and self.tasks.get(task.id) is task
+
+    def _renew(self, old: Task, renew: Callable[[Task], Task], now: float) -> Task:
+        new = renew(old)
+        new.run = old.run
+        new.dependencies = tuple(
+            self.tasks.get(other.id, other) for other in old.dependencies
+        )
+        if old.notes is not None:
+            notes = new.noted
+            notes.key, notes.parent = old.notes.key, old.notes.parent
+            notes.given_back, notes.checkpoint = (
+                old.notes.given_back,
+                old.notes.checkpoint,
+            )
+            notes.attempts = old.notes.attempts
+        self.counts[old.status] -= 1
+        self._admit(new, old.status, now, "explicit retry")
+        return new
+
+    def resize(self, executor: str, by: int) -> None:
+        """Change the number of slots of an executor."""
+        self.slots.pools[executor].slots += by
+
+    # -- what the world reports --------------------------------------------------------------
+
+    def settle(self, reports: Iterable[Report], now: float) -> None:
+        """Take in how attempts ended."""
+        counts, outbox = self.counts, self._outbox
+        for task, run, outcome in reports:
+            if task.run != run or task.status is not RUNNING:
+                self._late(task, run, now)
+            elif task in self._ending:
+                self._close(task, now, left=True)
+            elif type(outcome) is Ok:
+                # The common end, written out: this is the path a hundred thousand tasks take.
+                self._vacate(task)
+                task.status = COMPLETED
+                task.outcome = outcome
+                task.ended_at = now
+                counts[RUNNING] -= 1
+                counts[COMPLETED] += 1
+                attempt = task.run if task.notes is None else task.attempt
+                outbox.append((task, RUNNING, COMPLETED, now, attempt, "returned"))
+                self._after_end(task, now)
+            elif type(outcome) is Err:
+                self._failed(
+                    task, outcome, now, "crashed" if outcome.crashed else "failed"
+                )
+            elif type(outcome) is Again:
+                self._put_off(task, outcome.delay, now)
+            else:
+                assert isinstance(outcome, Cancelled)
+                self._vacate(task)
+                self._finish(task, CANCELLED, outcome, now, outcome.cause)
+
+    def advance(self, now: float, wall: float) -> None:
+        """Let everything happen that was to happen by now."""
+        for task, purpose in self.timers.pop_due(now):
+            self._ring(task, purpose, now)
+        for task, _ in self.calendar.pop_due(wall):
+            task.noted.due_at = None
+            self._line_up(task, now)
+
+    # -- what is to be done ------------------------------------------------------------------
+
+    def take(self, now: float) -> list[Task]:
+        """The tasks to start now, already RUNNING."""
+        if self.paused:
+            return []
+        taken: list[Task] = []
+        for tasks in self.slots.pick(now):
+            for task in tasks:
+                self._start(task, now)
+            taken += tasks
+        return taken
+
+    def take_resumed(self) -> list[Task]:
+        """The tasks whose waits are over and which have a slot again: they may go on."""
+        return self.waits.grant()
+
+    def take_stops(self) -> list[tuple[Task, int]]:
+        """The (task, run) pairs whose executors are to stop them."""
+        stops, self._stops = self._stops, []
+        return stops
+
+    def drain(self) -> list[Transition]:
+        """The transitions since the last drain, in order."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def forget_old(self, now: float) -> list[Task]:
+        """Forget the tasks that ended too long ago, or are too many; returns them."""
+        forgotten = self.retention.pop_old(now)
+        return [task for task in forgotten if self.forget(task)]
+
+    def forget(self, task: Task) -> bool:
+        """Forget an ended task; False if it was forgotten, or renewed by a retry."""
+        task.dependencies = ()  # or the past would hold on to its own past, without end
+        if self.tasks.get(task.id) is not task:
+            return False
+        del self.tasks[task.id]
+        self.counts[task.status] -= 1
+        if task.notes is not None and task.notes.key is not None:
+            self.keys.pop(task.notes.key, None)
+        return True
+
+    def next_deadline(self, now: float, wall: float) -> float | None:
+        """When ``advance`` or ``forget_old`` has something to do next, in monotonic time."""
+        deadlines = [self.timers.next(), self.retention.next()]
+        if (on_calendar := self.calendar.next()) is not None:
+            deadlines.append(now + on_calendar - wall)
+        return min((when for when in deadlines if when is not None), default=None)
+
+    # -- where things stand ------------------------------------------------------------------
+
+    @property
+    def backlog(self) -> int:
+        """How many tasks have not started yet."""
+        return self.counts[PENDING] + self.counts[WAITING]
+
+    @property
+    def unfinished(self) -> int:
+        """How many tasks have not ended yet."""
+        return self.counts[PENDING] + self.counts[WAITING] + self.counts[RUNNING]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing will happen unless somebody acts: what is left is held, or behind it."""
+        return not (
+            self.counts[RUNNING]
+            or self.by_hand
+            or len(self.calendar)
+            or self.timers.any_of("due")
+            or any(len(pool.queue) for pool in self.slots.pools.values())
+            or any(self._awaits_leaving(id) for id in self.lingering)
+        )
+
+    def _awaits_leaving(self, task_id: str) -> bool:
+        task = self.tasks.get(task_id)
+        return task is not None and task.status is PENDING
+
+    def ending(self, task: Task) -> str | None:
+        """Why a running task is being stopped, if it is."""
+        return self._ending.get(task)

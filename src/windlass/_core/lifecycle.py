@@ -1,0 +1,331 @@
+"""One task's way through the engine: from being taken in to its end, step by step.
+
+Every step is a small method named after what happens. The inputs that set a task in motion, and
+the outputs by which anybody learns of it, are in :mod:`.engine`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .fates import TIMEOUT, TOTAL_TIMEOUT, doom, story, timed_out
+from .graph import link, shares_fate
+from .outcome import Cancelled, Err
+from .pools import Pool, Slots
+from .retention import Retention
+from .states import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    TERMINAL,
+    TRANSITIONS,
+    WAITING,
+    TaskStatus,
+)
+from .task import Attempt
+from .timers import Purpose, Timers
+from .waits import Waits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .change import Transition
+    from .outcome import Outcome
+    from .task import Task
+
+_PURPOSES: tuple[Purpose, ...] = ("due", "timeout", "total_timeout", "expires", "grace")
+
+
+class Lifecycle:
+    """The engine's state, and the moves of single tasks; see the module."""
+
+    def __init__(
+        self,
+        limit: int,
+        age_every: float | None,
+        keep_seconds: float | None,
+        keep_count: int | None,
+    ) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.keys: dict[str, Task] = {}
+        self.counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
+        self.age_every = age_every
+        self.slots = Slots(limit, {})
+        self.waits = Waits(self.slots)
+        self.timers = Timers()  # in monotonic time
+        self.calendar = (
+            Timers()
+        )  # in wall time, for ``at=``: a jump of the clock moves it
+        self.retention = Retention(keep_seconds, keep_count)
+        self.children: dict[Task, list[Task]] = {}
+        self.lingering: dict[
+            str, int
+        ] = {}  # task id -> the run that is over but goes on
+        self.by_hand: set[Task] = set()  # external tasks that somebody may start
+        self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
+        self._stops: list[tuple[Task, int]] = []
+        self._outbox: list[Transition] = []
+        self.stale_reports = 0
+        self._doomed: deque[tuple[Task, Task]] = deque()
+        self._falling = False
+
+    def _move(self, task: Task, after: TaskStatus, now: float, cause: str) -> None:
+        """Fire one transition. Every move but the three written out on the hot path comes here."""
+        before = task.status
+        if after not in TRANSITIONS[before]:
+            raise AssertionError(
+                f"{before} -> {after} is not in the table; {story(task)}"
+            )
+        task.status = after
+        self.counts[before] -= 1
+        self.counts[after] += 1
+        self._outbox.append((task, before, after, now, task.attempt, cause))
+
+    # -- waiting to run ----------------------------------------------------------------------
+
+    def _admit(
+        self, task: Task, before: TaskStatus | None, now: float, cause: str
+    ) -> None:
+        self.tasks[task.id] = task
+        if task.notes is not None:
+            if task.notes.key is not None:
+                self.keys[task.notes.key] = task
+            if task.notes.parent is not None:
+                self.children.setdefault(task.notes.parent, []).append(task)
+        doomed_by = None
+        if task.dependencies:
+            if not task.held:
+                self._release_all(task.dependencies, now)
+            doomed_by = link(task)
+            if task.missing or doomed_by is not None:
+                task.status = WAITING
+        status = task.status
+        self.counts[status] += 1
+        self._outbox.append((task, before, status, now, task.attempt, cause))
+        spec = task.spec
+        if spec.timed:
+            if spec.total_timeout is not None:
+                self.timers.set((task, "total_timeout"), now + spec.total_timeout)
+            if spec.expires is not None:
+                self.timers.set((task, "expires"), now + spec.expires)
+        if doomed_by is not None:
+            self._doomed.append((task, doomed_by))
+            self._fall(now)
+        elif status is PENDING:
+            self._line_up(task, now)
+
+    def _line_up(self, task: Task, now: float) -> None:
+        """Queue a PENDING task, or see to it that it is queued when it may be."""
+        if task.held:
+            return
+        if task.due > now:
+            self.timers.set((task, "due"), task.due)
+            return
+        if task.notes is not None and task.notes.due_at is not None:
+            self.calendar.set((task, "due"), task.notes.due_at)
+            return
+        if self.lingering and task.id in self.lingering and not task.spec.retry.overlap:
+            return  # until the last attempt has left
+        pool = self.slots.pools[task.spec.executor]
+        if pool.traits.manual:
+            self.by_hand.add(task)
+        else:
+            task.queued_at = now
+            pool.queue.push(task)
+
+    def _release_all(self, tasks: Iterable[Task], now: float) -> None:
+        """Let held tasks, and the held tasks they depend on, run when they can.
+
+        So what is not held never depends on what is, and nothing waits for ever on a task that
+        nobody started.
+        """
+        line = list(tasks)
+        while line:
+            task = line.pop()
+            if task.held:
+                task.held = False
+                line.extend(task.dependencies)
+                if task.status is PENDING:
+                    self._line_up(task, now)
+
+    # -- running -----------------------------------------------------------------------------
+
+    def _start(self, task: Task, now: float) -> None:
+        task.status = RUNNING
+        task.run += 1
+        task.started_at = now
+        self.counts[PENDING] -= 1
+        self.counts[RUNNING] += 1
+        attempt = task.run if task.notes is None else task.attempt
+        self._outbox.append((task, PENDING, RUNNING, now, attempt, "started"))
+        spec = task.spec
+        if spec.timed:
+            self.timers.discard((task, "expires"))
+            if spec.timeout is not None:
+                self.timers.set((task, "timeout"), now + spec.timeout)
+
+    def _vacate(self, task: Task) -> None:
+        """Give the slot of a RUNNING task back, unless it has lent it."""
+        if len(self.waits) and not self.waits.holds_slot(task):
+            self.waits.forget(task)
+        else:
+            self.slots.release(self._pool(task))
+
+    def _stop(self, task: Task, why: str, now: float) -> None:
+        """Begin to end the attempt of a RUNNING task, for a timeout or because it is cancelled."""
+        before = self._ending.get(task)
+        if before is None:
+            self._ending[task] = why
+            traits = self._pool(task).traits
+            if not traits.manual:
+                self._stops.append((task, task.run))
+            if traits.grace > 0:
+                self.timers.set((task, "grace"), now + traits.grace)
+            else:
+                self._close(task, now, left=not traits.lingers)
+        elif before == TIMEOUT and why != TIMEOUT:
+            # Whoever cancels a task that is just timing out does not want it retried.
+            self._ending[task] = why
+
+    def _close(self, task: Task, now: float, *, left: bool) -> None:
+        """End a stopped attempt; ``left`` tells whether its function has really returned."""
+        why = self._ending.pop(task)
+        self.timers.discard((task, "grace"))
+        if not left:
+            self.lingering[task.id] = task.run
+        if why == TIMEOUT:
+            self._failed(task, timed_out(task, why), now, "timed out")
+            return
+        self._vacate(task)
+        if why == TOTAL_TIMEOUT:
+            self._finish(task, FAILED, timed_out(task, why), now, "timed out")
+        else:
+            self._finish(task, CANCELLED, Cancelled(why), now, why)
+
+    def _late(self, task: Task, run: int, now: float) -> None:
+        """A report that changes nothing, except that a lingering attempt has now left."""
+        self.stale_reports += 1
+        if self.lingering.get(task.id) == run:
+            del self.lingering[task.id]
+            current = self.tasks.get(task.id)
+            if current is not None and current.status is PENDING and not current.queued:
+                self._line_up(current, now)
+
+    def _failed(self, task: Task, outcome: Err, now: float, how: str) -> None:
+        """An attempt is over without a result: again, or the end."""
+        spec, notes = task.spec, task.noted
+        self._vacate(task)
+        if outcome.crashed:
+            notes.crashes += 1
+            again, wait = notes.crashes < spec.max_crashes, 0.0
+        else:
+            notes.failures += 1
+            again = spec.retry.again(notes.failures, outcome.error)
+            wait = spec.retry.wait(notes.failures, outcome.luck)
+        if again:
+            self._remember_attempt(task, now, how, outcome.error)
+            self._back_to_pending(task, wait, now, f"{how}, retry in {wait:.1f} s")
+        else:
+            self._finish(task, FAILED, outcome, now, how)
+
+    def _put_off(self, task: Task, delay: float, now: float) -> None:
+        self._vacate(task)
+        self._remember_attempt(task, now, "snoozed", None)
+        task.noted.given_back += 1
+        self._back_to_pending(task, delay, now, f"snoozed for {delay:.1f} s")
+
+    def _back_to_pending(self, task: Task, wait: float, now: float, cause: str) -> None:
+        if task.spec.timed:
+            self.timers.discard((task, "timeout"))
+        self._move(task, PENDING, now, cause)
+        notes = task.noted
+        notes.progress, notes.message = None, ""
+        task.due = now + wait
+        self._line_up(task, now)
+
+    def _remember_attempt(
+        self, task: Task, now: float, how: str, error: BaseException | None
+    ) -> None:
+        task.noted.attempts.append(
+            Attempt(task.attempt, task.started_at, now, how, error)
+        )
+
+    # -- ending ------------------------------------------------------------------------------
+
+    def _finish(
+        self, task: Task, status: TaskStatus, outcome: Outcome, now: float, cause: str
+    ) -> None:
+        """End a task, whose slot (if it had one) has been given back."""
+        if task.status is RUNNING:
+            error = outcome.error if isinstance(outcome, Err) else None
+            self._remember_attempt(task, now, cause, error)
+        queued = task.queued
+        self._move(task, status, now, cause)
+        if queued:
+            self._pool(task).queue.bury(task)
+        self.by_hand.discard(task)
+        task.outcome = outcome
+        task.ended_at = now
+        self._after_end(task, now)
+
+    def _after_end(self, task: Task, now: float) -> None:
+        self.retention.append(task)
+        if self.children:
+            self.children.pop(task, None)
+        if task.spec.timed or task.due or task.notes is not None:
+            for purpose in _PURPOSES:
+                self.timers.discard((task, purpose))
+            self.calendar.discard((task, "due"))
+        if task.dependents is not None:
+            self._tell_dependents(task, now)
+
+    def _tell_dependents(self, task: Task, now: float) -> None:
+        dependents = task.dependents or ()
+        if task.status is COMPLETED:
+            task.dependents = None
+        for dependent in dependents:
+            if dependent.status is not WAITING:
+                continue
+            if shares_fate(dependent, task):
+                self._doomed.append((dependent, task))
+            else:
+                dependent.missing -= 1
+                if dependent.missing == 0:
+                    self._move(dependent, PENDING, now, "dependencies done")
+                    self._line_up(dependent, now)
+        self._fall(now)
+
+    def _fall(self, now: float) -> None:
+        """End the doomed, and whom they doom, with a list instead of recursion."""
+        if self._falling:
+            return
+        self._falling = True
+        while self._doomed:
+            task, dependency = self._doomed.popleft()
+            if task.status not in TERMINAL:
+                status, outcome, cause = doom(task, dependency)
+                self._finish(task, status, outcome, now, cause)
+        self._falling = False
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _ring(self, task: Task, purpose: Purpose, now: float) -> None:
+        """Do what was to be done now; ended tasks have no timers."""
+        if purpose == "due":
+            self._line_up(task, now)
+        elif purpose == "timeout":
+            self._stop(task, TIMEOUT, now)
+        elif purpose == "grace":
+            self._close(task, now, left=False)
+        elif purpose == "expires":
+            self._finish(task, CANCELLED, Cancelled("expired"), now, "expired")
+        elif task.status is RUNNING:
+            self._stop(task, TOTAL_TIMEOUT, now)
+        else:
+            self._finish(task, FAILED, timed_out(task, TOTAL_TIMEOUT), now, "timed out")
+
+    def _pool(self, task: Task) -> Pool:
+        return self.slots.pools[task.spec.executor]

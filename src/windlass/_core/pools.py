@@ -1,0 +1,103 @@
+"""Slots: how many tasks each executor, and all of them together, may run at once.
+
+The count is kept here and nowhere else, so "RUNNING" can mean running: a task is taken only when
+there is a place for it to start in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .queues import ReadyQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What an executor can do; it declares this once, and the engine goes by it."""
+
+    slots: int
+    """How many tasks it can run at once."""
+    local: bool = True
+    """Whether its tasks count against the manager's global limit."""
+    grace: float = 0.0
+    """How long a task that is stopped gets to clean up before it counts as ended."""
+    lingers: bool = False
+    """Whether a stopped task's function may go on for a while: it cannot be killed."""
+    max_waiting: int = 0
+    """How many of its tasks may wait for other tasks at once, their slots lent."""
+    manual: bool = False
+    """Whether its tasks are started by hand, not by the engine."""
+    reports_progress: bool = True
+    """Whether a task's progress and cancel checks reach the manager while it runs."""
+    crosses: bool = False
+    """Whether calls leave this process, so that function and arguments must be picklable."""
+
+
+class Pool:
+    """One executor as the engine sees it: its queue and its slots."""
+
+    __slots__ = ("name", "queue", "slots", "taken", "traits", "waiting")
+
+    def __init__(self, name: str, traits: Traits, age_every: float | None) -> None:
+        self.name = name
+        self.traits = traits
+        self.slots = traits.slots
+        self.queue = ReadyQueue(age_every)
+        self.taken = 0
+        self.waiting = 0
+        """How many of its tasks have lent their slot and wait."""
+
+
+class Slots:
+    """All pools and the global limit; decides which task starts next, by :meth:`pick`."""
+
+    __slots__ = ("limit", "pools", "running")
+
+    def __init__(self, limit: int, pools: dict[str, Pool]) -> None:
+        self.limit = limit
+        self.pools = pools
+        self.running = 0
+        """Slots of the global limit that are taken."""
+
+    def room(self, pool: Pool) -> int:
+        """How many more tasks ``pool`` could run now."""
+        free = pool.slots - pool.taken
+        return min(free, self.limit - self.running) if pool.traits.local else free
+
+    def acquire(self, pool: Pool, count: int = 1) -> None:
+        """Take slots; there must be room."""
+        pool.taken += count
+        if pool.traits.local:
+            self.running += count
+
+    def release(self, pool: Pool) -> None:
+        """Give one slot back."""
+        pool.taken -= 1
+        if pool.traits.local:
+            self.running -= 1
+
+    def pick(self, now: float) -> Iterator[list[Task]]:
+        """Take the tasks to start now out of their queues, most urgent first, slots included."""
+        while True:
+            able = [
+                pool
+                for pool in self.pools.values()
+                if len(pool.queue) and self.room(pool) > 0
+            ]
+            if not able:
+                return
+            if len(able) == 1:
+                pool = able[0]
+                tasks = pool.queue.pop_many(self.room(pool), now)
+            else:
+                # Several executors compete for the global limit: one task at a time.
+                pool = max(able, key=lambda pool: pool.queue.urgency(now) or (-1, 0.0))
+                tasks = pool.queue.pop_many(1, now)
+            self.acquire(pool, len(tasks))
+            yield tasks

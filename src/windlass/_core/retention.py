@@ -1,0 +1,55 @@
+"""How long ended tasks are remembered: by age and by number, whichever is reached first."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .task import Task
+
+# Forgetting by age may be late by this share, so that a quiet manager wakes for many at once.
+_SLACK = 0.02
+
+
+class Retention:
+    """Ended tasks in the order they ended."""
+
+    __slots__ = ("_ended", "count", "seconds")
+
+    def __init__(self, seconds: float | None, count: int | None) -> None:
+        self.seconds = seconds
+        self.count = count
+        self._ended: deque[Task] = deque()
+
+    def __len__(self) -> int:
+        return len(self._ended)
+
+    def append(self, task: Task) -> None:
+        """Remember ``task``, which has just ended."""
+        self._ended.append(task)
+
+    def pop_old(self, now: float) -> list[Task]:
+        """Take out what is older than ``seconds``, or more than ``count``."""
+        old: list[Task] = []
+        ended = self._ended
+        if self.count is not None:
+            while len(ended) > self.count:
+                old.append(ended.popleft())
+        if self.seconds is not None:
+            while ended and ended[0].ended_at + self.seconds <= now:
+                old.append(ended.popleft())
+        return old
+
+    def pop_ended_before(self, when: float) -> list[Task]:
+        """Take out what ended at ``when`` or earlier."""
+        old: list[Task] = []
+        while self._ended and self._ended[0].ended_at <= when:
+            old.append(self._ended.popleft())
+        return old
+
+    def next(self) -> float | None:
+        """When there is something to take out next, by age."""
+        if self.seconds is None or not self._ended:
+            return None
+        return self._ended[0].ended_at + self.seconds * (1 + _SLACK)

@@ -1,0 +1,125 @@
+"""One unit of work: what was asked, and where it stands. Only the engine changes it.
+
+A task is a bare slotted object because a program may hold a million of them: every slot is paid
+for by each. What most tasks never have (a parent, a key, progress, failed attempts) lives in
+``notes``, which is made when it is first needed.
+
+A task that is retried by hand after its end becomes a *new* Task with the old id: the old one, and
+every handle to it, stays as it ended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+from .outcome import Outcome
+from .spec import Spec
+from .states import PENDING, TaskStatus
+
+REMEMBERED_ATTEMPTS = 20
+
+
+class Attempt(NamedTuple):
+    """How an earlier attempt ended."""
+
+    number: int
+    started_at: float
+    ended_at: float
+    ended: str
+    """``failed``, ``timed out``, ``crashed``, ``snoozed`` or ``completed``."""
+    error: BaseException | None = None
+
+
+class Notes:
+    """What only some tasks have."""
+
+    __slots__ = (
+        "attempts",
+        "checkpoint",
+        "cleanup_errors",
+        "crashes",
+        "due_at",
+        "failures",
+        "given_back",
+        "key",
+        "message",
+        "parent",
+        "progress",
+    )
+
+    def __init__(self) -> None:
+        self.parent: Task | None = None
+        self.key: str | None = None
+        self.progress: float | None = None
+        self.message: str = ""
+        self.due_at: float | None = None
+        """The wall-clock time before which the task may not start (``at=``)."""
+        self.checkpoint: Any = None
+        self.failures: int = 0
+        self.crashes: int = 0
+        self.given_back: int = 0
+        """Runs that spent no attempt: snoozes."""
+        self.attempts: deque[Attempt] = deque(maxlen=REMEMBERED_ATTEMPTS)
+        self.cleanup_errors: list[BaseException] = []
+
+
+class Task:
+    """See the module. ``run`` counts starts and never goes back: a report names the run it is of."""
+
+    __slots__ = (
+        "created_at",
+        "dependencies",
+        "dependents",
+        "due",
+        "ended_at",
+        "held",
+        "id",
+        "missing",
+        "notes",
+        "outcome",
+        "queued",
+        "queued_at",
+        "run",
+        "spec",
+        "started_at",
+        "status",
+    )
+
+    def __init__(self, id: str, spec: Spec, now: float) -> None:
+        self.id = id
+        self.spec = spec
+        self.status: TaskStatus = PENDING
+        self.run = 0
+        self.created_at = now
+        self.queued_at = now
+        self.started_at = 0.0
+        self.ended_at = 0.0
+        self.due = 0.0
+        self.missing = 0
+        self.dependencies: tuple[Task, ...] = ()
+        self.dependents: list[Task] | None = None
+        self.held = False
+        self.queued = False
+        self.outcome: Outcome | None = None
+        self.notes: Notes | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the current or last attempt: runs, less those that were given back."""
+        return self.run - self.notes.given_back if self.notes is not None else self.run
+
+    @property
+    def noted(self) -> Notes:
+        """The task's notes, made if there were none."""
+        if self.notes is None:
+            self.notes = Notes()
+        return self.notes
+
+    @property
+    def label(self) -> str:
+        """The task as error messages and log lines name it."""
+        return f"{self.spec.name} [{self.id}]"
+
+    def __repr__(self) -> str:
+        return f"<Task {self.label} {self.status}, run {self.run}>"

@@ -1,0 +1,76 @@
+"""Timers: what is to happen when, in a heap with lazy deletion.
+
+Guarantees:
+
+- A key has at most one time; setting it again replaces the time, in O(log n).
+- Discarding is O(1): the heap's entry stays behind and is skipped when it comes up.
+- Entries left behind never outnumber the live ones by more than two to one.
+- Equal times come up in the order in which they were set.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .task import Task
+
+Purpose: TypeAlias = Literal["due", "timeout", "total_timeout", "expires", "grace"]
+Key: TypeAlias = "tuple[Task, Purpose]"
+
+_FEW = 64  # below this, dead entries are not worth a sweep
+
+
+class Timers:
+    """Times by key; see the module."""
+
+    __slots__ = ("_heap", "_live", "_serial")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Key]] = []
+        self._live: dict[Key, int] = {}
+        self._serial = 0
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def set(self, key: Key, when: float) -> None:
+        """Let ``key`` come up at ``when``, and at no other time."""
+        self._serial += 1
+        self._live[key] = self._serial
+        heappush(self._heap, (when, self._serial, key))
+        if len(self._heap) > 2 * len(self._live) + _FEW:
+            self._sweep()
+
+    def discard(self, key: Key) -> None:
+        """Let ``key`` not come up; fine if it would not have."""
+        self._live.pop(key, None)
+
+    def next(self) -> float | None:
+        """When the next key comes up, or None."""
+        heap = self._heap
+        while heap:
+            when, serial, key = heap[0]
+            if self._live.get(key) == serial:
+                return when
+            heappop(heap)
+        return None
+
+    def any_of(self, purpose: Purpose) -> bool:
+        """Whether any timer of this purpose is set."""
+        return any(kind == purpose for _, kind in self._live)
+
+    def pop_due(self, now: float) -> Iterator[Key]:
+        """Take out, one after another, what was to happen by ``now``."""
+        while (when := self.next()) is not None and when <= now:
+            _, _, key = heappop(self._heap)
+            del self._live[key]
+            yield key
+
+    def _sweep(self) -> None:
+        live = self._live
+        self._heap = [entry for entry in self._heap if live.get(entry[2]) == entry[1]]
+        heapify(self._heap)

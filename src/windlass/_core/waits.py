@@ -1,0 +1,142 @@
+"""Tasks that wait for tasks: lending slots, and telling the circles that would never end.
+
+A task that waits lends its slot (never its gates), so what it waits for can run even when the
+limit is one. When its last wait is over it wants a slot again and goes first in line for it.
+
+A wait is refused if it closes a circle: if what is waited for depends on, or itself waits for, the
+waiter. Which also holds for the executors where a waiter would block the only thread there is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..errors import DeadlockError
+from .graph import find_path
+from .states import RUNNING, TERMINAL, WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .pools import Pool, Slots
+    from .task import Task
+
+
+class Waits:
+    """Who waits for whom right now; see the module."""
+
+    __slots__ = ("_lent", "_returning", "_slots", "_targets")
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._targets: dict[Task, list[Sequence[Task]]] = {}
+        """What each waiter waits for: one sequence per wait that is on."""
+        self._lent: set[Task] = set()
+        self._returning: deque[Task] = deque()
+
+    def __len__(self) -> int:
+        return len(self._lent)
+
+    def holds_slot(self, task: Task) -> bool:
+        """Whether the running ``task`` has its slot, or has lent it."""
+        return task not in self._lent
+
+    def begin(self, waiter: Task, targets: Sequence[Task]) -> None:
+        """``waiter`` waits for ``targets`` from now on; raises DeadlockError if it must not."""
+        pool = self._slots.pools[waiter.spec.executor]
+        self._refuse_circles(waiter, targets)
+        if waiter not in self._lent:
+            self._refuse_executor(waiter, targets, pool)
+            self._lent.add(waiter)
+            pool.waiting += 1
+            self._slots.release(pool)
+        elif waiter in self._returning:
+            # It wanted its slot back for an earlier wait; with this one it lends it again.
+            self._returning.remove(waiter)
+        self._targets.setdefault(waiter, []).append(targets)
+
+    def end(self, waiter: Task, targets: Sequence[Task]) -> bool:
+        """``waiter`` waits for ``targets``, the same object, no more. True: it may go on at once.
+
+        Otherwise it is in line for a slot and comes out of :meth:`grant` when it has one.
+        """
+        waits = self._targets.get(waiter)
+        if waits is None:  # it ended while it waited; whatever is left of it may unwind
+            return True
+        waits[:] = [wait for wait in waits if wait is not targets]
+        if waits:  # other waits of the same task are still on, and its slot stays lent
+            return True
+        del self._targets[waiter]
+        self._returning.append(waiter)
+        return False
+
+    def grant(self) -> list[Task]:
+        """Give free slots to the tasks whose waits are over, in the order they ended."""
+        granted: list[Task] = []
+        kept: deque[Task] = deque()
+        while self._returning:
+            waiter = self._returning.popleft()
+            pool = self._slots.pools[waiter.spec.executor]
+            if self._slots.room(pool) > 0:
+                self._slots.acquire(pool)
+                self._settle(waiter, pool)
+                granted.append(waiter)
+            else:
+                kept.append(waiter)
+        self._returning = kept
+        return granted
+
+    def forget(self, task: Task) -> None:
+        """``task`` has ended; if it was waiting, its slot is not its to give back."""
+        if task in self._lent:
+            self._targets.pop(task, None)
+            if task in self._returning:
+                self._returning.remove(task)
+            self._settle(task, self._slots.pools[task.spec.executor])
+
+    def of(self, task: Task) -> list[Task]:
+        """What ``task`` waits for."""
+        return [target for wait in self._targets.get(task, ()) for target in wait]
+
+    def _settle(self, waiter: Task, pool: Pool) -> None:
+        self._lent.discard(waiter)
+        pool.waiting -= 1
+
+    def _refuse_executor(
+        self, waiter: Task, targets: Sequence[Task], pool: Pool
+    ) -> None:
+        if pool.waiting < pool.traits.max_waiting:
+            return
+        path = [waiter.spec.name, *(target.spec.name for target in targets[:1])]
+        if pool.traits.max_waiting:
+            raise DeadlockError(
+                f"{waiter.label} cannot wait: {pool.waiting} tasks of the {pool.name!r} executor "
+                "already do, which is its limit. Make the other task a dependency "
+                "(submit(f, handle.output)), or wait in a coroutine",
+                waiter.id,
+                {"path": path},
+            )
+        raise DeadlockError(
+            f"{waiter.label} runs on the {pool.name!r} executor, where a task cannot wait for "
+            "another. Make it a dependency instead: submit(f, handle.output)",
+            waiter.id,
+            {"path": path},
+        )
+
+    def _refuse_circles(self, waiter: Task, targets: Sequence[Task]) -> None:
+        path = find_path(targets, waiter, self._blocked_by)
+        if path is not None:
+            names = [waiter.spec.name, *(task.spec.name for task in path)]
+            raise DeadlockError(
+                f"{waiter.label} waits in a circle: " + " -> ".join(names),
+                waiter.id,
+                {"path": names},
+            )
+
+    def _blocked_by(self, task: Task) -> Sequence[Task]:
+        if task.status is WAITING:
+            return [
+                other for other in task.dependencies if other.status not in TERMINAL
+            ]
+        return self.of(task) if task.status is RUNNING else ()

@@ -1,0 +1,210 @@
+"""What can go wrong, and whose fault it was.
+
+::
+
+    TaskError                     something about one task (``task_id``, ``details``)
+    ├── TaskExecutionError        the function raised; also an instance of what it raised
+    │   └── RemoteError           ... in another process, with a type that cannot be rebuilt here
+    ├── TaskTimeoutError          the task took longer than its ``timeout`` or ``total_timeout``
+    ├── TaskCancellationError     the task was cancelled; ``cause`` says by what
+    ├── TaskDependencyError       a task it depends on failed, or is not known
+    ├── TaskCrashedError          the process that ran it died
+    ├── TaskNotFoundError         no task has this id (any more)
+    ├── InvalidTaskStateError     the task is in no state for this
+    ├── DuplicateTaskError        the id is taken
+    ├── QueueFullError            ``max_pending`` is reached
+    ├── DeadlockError             waiting here would never end
+    └── SerializationError        a value cannot cross over to another process
+    ManagerClosedError            the manager is not open
+
+Two names are kept apart on purpose: a *task* that runs out of time is a
+:class:`TaskTimeoutError`; a *wait* that runs out of time is the builtin
+:class:`TimeoutError`, and leaves the task alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "DeadlockError",
+    "DuplicateTaskError",
+    "InvalidTaskStateError",
+    "ManagerClosedError",
+    "QueueFullError",
+    "RemoteError",
+    "SerializationError",
+    "TaskCancellationError",
+    "TaskCrashedError",
+    "TaskDependencyError",
+    "TaskError",
+    "TaskExecutionError",
+    "TaskNotFoundError",
+    "TaskTimeoutError",
+]
+
+
+class TaskError(Exception):
+    """The root of everything Windlass raises about a task."""
+
+    def __init__(
+        self,
+        message: str,
+        task_id: str | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.task_id = task_id
+        self.details = details or {}
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> Any:
+        # The default would call the class with ``args``, which subclasses need not accept.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(
+    kind: type[TaskError], args: tuple[Any, ...], state: dict[str, Any]
+) -> TaskError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+class TaskExecutionError(TaskError):
+    """The task's function raised ``original_error``.
+
+    Where Python allows it, the error is also an instance of the original's type, so that
+    ``except ValueError`` works around ``await handle``; see :meth:`wrapping`.
+    """
+
+    original_error: BaseException
+    remote_traceback: str | None = None
+
+    @classmethod
+    def wrapping(
+        cls,
+        original: BaseException,
+        message: str,
+        task_id: str,
+        traceback: str | None = None,
+    ) -> TaskExecutionError:
+        """Build the error for ``original``, as an instance of both types where that is possible."""
+        try:
+            kind = _both(type(original)) or cls
+            error = kind.__new__(kind, *original.args)
+        except Exception:  # noqa: BLE001  # an exception class may do anything in __new__
+            kind = cls
+            error = kind.__new__(kind)
+        TaskExecutionError.__init__(error, message, task_id)
+        error.original_error = original
+        error.remote_traceback = traceback
+        error.__cause__ = original
+        return error
+
+    def __getattr__(self, name: str) -> Any:
+        # ``except HTTPError as e: e.response`` should find what the original carried.
+        original = self.__dict__.get("original_error")
+        if original is None or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(original, name)
+
+    def __reduce__(self) -> Any:
+        arguments = (
+            self.original_error,
+            self.message,
+            self.task_id,
+            self.remote_traceback,
+        )
+        return TaskExecutionError.wrapping, arguments
+
+
+# StopIteration cannot leave a coroutine, and a TimeoutError out of ``await handle`` has to mean
+# that the wait, not the task, ran out of time.
+_NEVER_BOTH = (StopIteration, StopAsyncIteration, TimeoutError, TaskError)
+_both_types: dict[type[BaseException], type[TaskExecutionError] | None] = {}
+
+
+def _both(original: type[BaseException]) -> type[TaskExecutionError] | None:
+    """A class that is a TaskExecutionError and an ``original``, or None if there can be none."""
+    if not issubclass(original, Exception) or issubclass(original, _NEVER_BOTH):
+        return None
+    if original not in _both_types:
+        try:
+            bases = (TaskExecutionError, original)
+            _both_types[original] = type(
+                f"TaskExecutionError[{original.__name__}]", bases, {}
+            )
+        except TypeError:  # the two layouts conflict, or the class is final
+            _both_types[original] = None
+    return _both_types[original]
+
+
+class RemoteError(Exception):
+    """Stands for an exception of another process whose own type cannot be rebuilt here."""
+
+    def __init__(self, type_name: str, text: str, traceback: str = "") -> None:
+        super().__init__(type_name, text, traceback)
+        self.type_name = type_name
+        self.text = text
+        self.traceback = traceback
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.text}"
+
+
+class TaskTimeoutError(TaskError):
+    """The task ran out of the time it was given. Not a ``TimeoutError``: that is a waiter's."""
+
+
+class TaskCancellationError(TaskError):
+    """The task was cancelled. Not a ``CancelledError``: whoever awaits it was not cancelled."""
+
+    @property
+    def cause(self) -> str:
+        """What cancelled the task."""
+        return str(self.details.get("cause", "asked"))
+
+
+class TaskDependencyError(TaskError):
+    """The task could not run because of a task it depends on."""
+
+
+class TaskCrashedError(TaskError):
+    """The worker process died while it ran the task."""
+
+
+class TaskNotFoundError(TaskError, LookupError):
+    """No task has this id: it never existed, or it ended long ago and was forgotten."""
+
+
+class InvalidTaskStateError(TaskError):
+    """The task is in no state to do what was asked."""
+
+
+class DuplicateTaskError(TaskError):
+    """The id belongs to another task."""
+
+
+class QueueFullError(TaskError):
+    """As many tasks wait as ``max_pending`` allows."""
+
+
+class DeadlockError(TaskError):
+    """Waiting here could never end; ``path`` names the tasks that wait in a circle."""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names of the tasks along the circle, the first one repeated at the end."""
+        return tuple(self.details.get("path", ()))
+
+
+class SerializationError(TaskError):
+    """A value cannot be sent to another process."""
+
+
+class ManagerClosedError(TaskError, RuntimeError):
+    """The manager is not open."""

@@ -1,0 +1,117 @@
+"""The ports: what the runtime asks of the world. The docstrings are the contracts.
+
+An adapter is tiny and decides nothing. ``windlass.testing.contracts`` holds the suite that every
+executor, of ours or of yours, must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ._core.outcome import Outcome
+    from ._core.pools import Traits
+
+Report: TypeAlias = "Callable[[Call, Outcome], None]"
+"""How an executor tells that a call is over; callable from any thread, and never raises."""
+
+
+class Clock(Protocol):
+    """Tells the time: wall and monotonic time together, so that no two readings disagree."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
+class Call(Protocol):
+    """One attempt of one task, to be run by an executor.
+
+    A local executor runs it with :meth:`run` (plain thread) or :meth:`steps` (event loop). One
+    whose calls leave the process reads ``function``, ``arguments`` and ``context`` and has the
+    attempt run over there.
+    """
+
+    @property
+    def task_id(self) -> str:
+        """The task's id."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """Which run of the task this is; never used twice for the same task."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The task's name, for messages and thread names."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop the task was submitted on, if it was submitted on one."""
+        ...
+
+    def run(self) -> Outcome:
+        """Run the function in this thread and tell how it ended. Never raises.
+
+        A coroutine function runs under an event loop of its own.
+        """
+        ...
+
+    async def run_async(self) -> Outcome:
+        """Run the function in the running event loop. Raises nothing but CancelledError."""
+        ...
+
+    def parcel(self) -> Parcel:
+        """The call in a form that can be pickled; raises SerializationError if there is none."""
+        ...
+
+    def heard(self, kind: str, payload: Any) -> Any:
+        """Take a message from the far side: progress, a child task, a checkpoint. The reply."""
+        ...
+
+
+class Parcel(Protocol):
+    """A call on its way to another process: picklable, and runs itself over there."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs calls somewhere.
+
+    - ``traits`` says what it can do. The engine never starts more calls than ``traits.slots``
+      (plus those whose tasks lent their slot while they wait), so ``start`` needs no queue.
+    - Each started call is reported exactly once, also when it was stopped, unless ``close`` came
+      first. A late report does no harm.
+    - Nothing in here may block: ``start``, ``stop`` and ``close`` run on the manager's event loop.
+    """
+
+    traits: Traits
+
+    def open(self, report: Report) -> None:
+        """Be ready to start calls. Called again after ``close`` when the manager reopens."""
+        ...
+
+    def start(self, calls: Sequence[Call]) -> None:
+        """Start all of ``calls``. Never raises: what cannot start is reported as an Err."""
+        ...
+
+    def stop(self, call: Call) -> None:
+        """End ``call`` as well as this executor can: cancel it, kill its process, or abandon it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything: idle workers leave, busy ones are stopped. Do not wait for them."""
+        ...
+
+    def figures(self) -> Mapping[str, int]:
+        """Counts for ``get_metrics()``, such as ``abandoned``."""
+        ...

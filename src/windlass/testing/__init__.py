@@ -1,0 +1,1 @@
+"""What helps to test tasks, and the engine that runs them."""

@@ -1,0 +1,267 @@
+"""Drawing histories: what could matter now, chosen by a seeded die."""
+
+from __future__ import annotations
+
+import random
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ..._core.states import COMPLETED, PENDING, TERMINAL, TaskPriority
+from .history import SECONDS, History, happen, no_longer_than
+from .plans import EXECUTORS, Plan, Setting
+from .steps import (
+    Cancel,
+    EndWait,
+    Forge,
+    ForgetOld,
+    How,
+    Jump,
+    Lose,
+    Pass,
+    Pause,
+    Progress,
+    Release,
+    Report,
+    Retry,
+    StartByHand,
+    Submit,
+    Turn,
+    Wait,
+)
+from .world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..._core.task import Task
+    from .steps import Step
+    from .world import Attempt
+
+_PRIORITIES = tuple(TaskPriority)
+_HOWS: tuple[How, ...] = ("ok", "ok", "ok", "error", "error", "fatal", "crash", "snooze")
+_HOWS_STOPPED: tuple[How, ...] = ("cancelled", "cancelled", "ok", "error")
+
+
+class Played(NamedTuple):
+    """A history that happened, and how it broke a law, if it did."""
+
+    history: History
+    error: Exception | None
+
+
+def simulate(seed: int) -> Played:
+    """Draw the history of ``seed`` and let it happen, both at once."""
+    rng = random.Random(seed)
+    setting = draw_setting(rng)
+    steps: list[Step] = []
+    broken: Exception | None = None
+    try:
+        with no_longer_than(SECONDS):
+            world = World(setting)
+            hand = Hand(rng, world)
+            for _ in range(rng.choice((12, 20, 30, 45, 70))):
+                step = hand.draw()
+                steps.append(step)
+                happen(world, step)
+            world.wind_down()
+    except Exception as error:  # noqa: BLE001  # whatever the engine does but what it should
+        broken = error
+    return Played(History(setting, tuple(steps)), broken)
+
+
+def draw_setting(rng: random.Random) -> Setting:
+    """How the manager is set up."""
+    count = rng.choice((1, 2, 2, 3, 5))
+    return Setting(
+        limit=rng.choice((1, 2, 3, 8)),
+        executors=tuple(sorted(rng.sample(sorted(EXECUTORS), count))),
+        narrow=rng.random() < 0.4,
+        max_pending=rng.choice((3, 8, 1_000, 1_000)),
+        age_every=rng.choice((None, 2.0, 16.0)),
+        keep_seconds=rng.choice((None, None, 4.0, 32.0)),
+        keep_count=rng.choice((None, None, 0, 4)),
+    )
+
+
+class Hand:
+    """Draws one step after another, with an eye on the world."""
+
+    def __init__(self, rng: random.Random, world: World) -> None:
+        self._rng = rng
+        self._world = world
+        self._most = rng.choice((3, 6, 10, 16))
+        self._odd = rng.choice((0.03, 0.15, 0.4))
+        """How likely a task has each of its specialities."""
+        self._made = 0
+        kinds: dict[Callable[[], Step | None], int] = {
+            Turn: 26,
+            self._report: 22,
+            self._submit: 18,
+            self._pass: 12,
+            self._wait: 6,
+            self._end_wait: 5,
+            self._cancel: 3,
+            self._retry: 3,
+            self._start_by_hand: 3,
+            self._again: 3,
+            self._release: 2,
+            self._lose: 2,
+            self._jump: 2,
+            self._pause: 2,
+            self._progress: 1,
+            self._forge: 1,
+            self._duplicate: 1,
+            ForgetOld: 2,
+        }
+        self._kinds = list(kinds)
+        self._weights = list(accumulate(kinds.values()))
+
+    def draw(self) -> Step:
+        """The next step."""
+        kinds = self._rng.choices(self._kinds, cum_weights=self._weights, k=3)
+        drawn = (kind() for kind in kinds)
+        return next((step for step in drawn if step is not None), Turn())
+
+    def _maybe(self) -> bool:
+        return self._rng.random() < self._odd
+
+    def _task(self, fits: Callable[[Task], bool]) -> Task | None:
+        fitting = [task for task in self._world.tasks.values() if fits(task)]
+        return self._rng.choice(fitting) if fitting else None
+
+    def _attempt(self, among: Sequence[Attempt]) -> Attempt | None:
+        return self._rng.choice(among) if among else None
+
+    # -- tasks -------------------------------------------------------------------------------
+
+    def _submit(self) -> Step | None:
+        rng = self._rng
+        count = min(rng.choice((1, 1, 1, 2, 4)), self._most - self._made)
+        if count <= 0:
+            return None
+        known = list(self._world.tasks)
+        plans: list[Plan] = []
+        for _ in range(count):
+            plan = self._plan(known)
+            known.append(plan.name)
+            plans.append(plan)
+        return Submit(tuple(plans))
+
+    def _plan(self, known: list[str]) -> Plan:
+        rng, maybe = self._rng, self._maybe
+        name = _name(self._made)
+        self._made += 1
+        retries = rng.choice((0, 1, 1, 3)) if maybe() or maybe() else 0
+        running = [attempt.task.id for attempt in self._world.on if attempt.current]
+        return Plan(
+            name,
+            rng.choice(self._world.setting.executors),
+            rng.choice(_PRIORITIES) if maybe() else TaskPriority.NORMAL,
+            after=self._after(known),
+            run_if="all_done" if maybe() else "all_success",
+            retries=retries,
+            wait=rng.choice((0.0, 0.5, 2.0)) if retries else 0.0,
+            overlap=retries > 0 and maybe(),
+            max_crashes=1 if maybe() else 3,
+            timeout=rng.choice((1.0, 4.0)) if maybe() else None,
+            total_timeout=rng.choice((2.0, 10.0)) if maybe() else None,
+            expires=rng.choice((1.0, 6.0)) if maybe() else None,
+            held=maybe(),
+            delay=rng.choice((0.5, 3.0)) if maybe() else 0.0,
+            at=rng.choice((-5.0, 2.0, 10.0)) if maybe() else None,
+            parent=rng.choice(running) if running and maybe() else None,
+            key=f"key {rng.randrange(3)}" if maybe() else None,
+        )
+
+    def _after(self, known: list[str]) -> tuple[str, ...]:
+        rng = self._rng
+        if not known or rng.random() < 0.5:
+            return ()
+        recent = known[-6:]
+        return tuple(rng.choice(recent) for _ in range(rng.choice((1, 1, 2, 3))))
+
+    def _duplicate(self) -> Step | None:
+        task = self._task(lambda _: True)
+        return Submit((Plan(task.id),)) if task is not None else None
+
+    def _cancel(self) -> Step | None:
+        task = self._task(lambda task: task.status not in TERMINAL or self._rng.random() < 0.1)
+        return Cancel(task.id) if task is not None else None
+
+    def _retry(self) -> Step | None:
+        task = self._task(
+            lambda task: (
+                task.status in TERMINAL
+                and (task.status is not COMPLETED or self._rng.random() < 0.1)
+            )
+        )
+        return Retry(task.id, self._rng.random() < 0.5) if task is not None else None
+
+    def _release(self) -> Step | None:
+        task = self._task(lambda task: task.held)
+        return Release(task.id) if task is not None else None
+
+    def _start_by_hand(self) -> Step | None:
+        task = self._task(lambda task: task.status is PENDING and task.spec.executor == "external")
+        return StartByHand(task.id) if task is not None else None
+
+    def _forge(self) -> Step | None:
+        task = self._task(lambda _: True)
+        return Forge(task.id) if task is not None else None
+
+    # -- attempts ----------------------------------------------------------------------------
+
+    def _report(self) -> Step | None:
+        attempt = self._attempt(list(self._world.on))
+        if attempt is None or (attempt.lost and not attempt.stopped):
+            return None
+        how = self._rng.choice(_HOWS_STOPPED if attempt.stopped else _HOWS)
+        return self._told(attempt, how)
+
+    def _again(self) -> Step | None:
+        reported = [attempt for attempt in self._world.attempts.values() if attempt.reported]
+        attempt = self._attempt(reported)
+        return self._told(attempt, self._rng.choice(_HOWS)) if attempt is not None else None
+
+    def _told(self, attempt: Attempt, how: How) -> Step:
+        return Report(attempt.task.id, attempt.number, how, self._rng.choice((0.0, 0.5)))
+
+    def _lose(self) -> Step | None:
+        attempt = self._attempt(list(self._world.on))
+        return Lose(attempt.task.id, attempt.number) if attempt is not None else None
+
+    def _progress(self) -> Step | None:
+        attempt = self._attempt(list(self._world.attempts.values()))
+        return Progress(attempt.task.id, attempt.number) if attempt is not None else None
+
+    def _wait(self) -> Step | None:
+        attempt = self._attempt(list(self._world.on))
+        if attempt is None:
+            return None
+        open_ones = [task.id for task in self._world.tasks.values() if task.status not in TERMINAL]
+        if not open_ones:
+            return None
+        count = self._rng.choice((1, 1, 2))
+        targets = tuple(self._rng.choice(open_ones) for _ in range(count))
+        return Wait(attempt.task.id, attempt.number, targets)
+
+    def _end_wait(self) -> Step | None:
+        waiting = [attempt for attempt in self._world.attempts.values() if attempt.waits]
+        attempt = self._attempt(waiting)
+        return EndWait(attempt.task.id, attempt.number) if attempt is not None else None
+
+    # -- the world ---------------------------------------------------------------------------
+
+    def _pass(self) -> Step:
+        return Pass(self._rng.choice((0.125, 0.5, 1.0, 3.0, 20.0)))
+
+    def _jump(self) -> Step:
+        return Jump(self._rng.choice((-30.0, -1.0, 1.0, 30.0)))
+
+    def _pause(self) -> Step:
+        return Pause(not self._world.engine.paused)
+
+
+def _name(number: int) -> str:
+    letters: Literal["abcdefghijklmnopqrstuvwxyz"] = "abcdefghijklmnopqrstuvwxyz"
+    return letters[number % 26] + (str(number // 26) if number >= 26 else "")

@@ -1,0 +1,109 @@
+"""What a history is about: the manager's setting, and what is asked of each task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..._core.policies import Retry
+from ..._core.pools import Traits
+from ..._core.spec import RunIf, Spec
+from ..._core.states import TaskPriority
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Broken(AssertionError):  # noqa: N818  # a law is broken
+    """The engine broke a law."""
+
+
+class Flop(Exception):  # noqa: N818  # it is what the task raises, not what goes wrong here
+    """What a task fails with; holds its name and the number of the run."""
+
+
+class Fatal(Flop):
+    """What a task fails with that must not be tried again."""
+
+
+EXECUTORS: Mapping[str, Traits] = {
+    # One of each kind: killed at once, asked politely, not stoppable, elsewhere, by hand.
+    "process": Traits(slots=2),
+    "async": Traits(slots=6, grace=2.0, max_waiting=4),
+    "thread": Traits(slots=2, lingers=True, max_waiting=2),
+    "remote": Traits(slots=2, local=False, grace=0.5),
+    "external": Traits(slots=1_000_000, local=False, manual=True),
+}
+
+
+class Setting(NamedTuple):
+    """How the engine is set up."""
+
+    limit: int = 4
+    executors: tuple[str, ...] = tuple(EXECUTORS)
+    narrow: bool = False
+    """Whether each executor has a single slot."""
+    max_pending: int = 1_000_000
+    age_every: float | None = 8.0
+    keep_seconds: float | None = None
+    keep_count: int | None = None
+
+    def traits(self) -> dict[str, Traits]:
+        """The executors by name."""
+        kinds = {name: EXECUTORS[name] for name in self.executors}
+        if not self.narrow:
+            return kinds
+        return {
+            name: kind if kind.manual else Traits(1, kind.local, kind.grace, kind.lingers, 1)
+            for name, kind in kinds.items()
+        }
+
+    def __str__(self) -> str:
+        return "setting: " + _differences(self, type(self)())
+
+
+class Plan(NamedTuple):
+    """What is asked of one task."""
+
+    name: str
+    executor: str = "process"
+    priority: TaskPriority = TaskPriority.NORMAL
+    after: tuple[str, ...] = ()
+    run_if: RunIf = "all_success"
+    retries: int = 0
+    wait: float = 0.0
+    overlap: bool = False
+    max_crashes: int = 3
+    timeout: float | None = None
+    total_timeout: float | None = None
+    expires: float | None = None
+    held: bool = False
+    delay: float = 0.0
+    at: float | None = None
+    """Seconds of wall time from the beginning of the history."""
+    parent: str | None = None
+    key: str | None = None
+
+    def spec(self) -> Spec:
+        """The plan as the engine is told."""
+        return Spec(
+            self.name,
+            self.executor,
+            priority=self.priority,
+            retry=Retry(self.retries, delay=self.wait, unless=(Fatal,), overlap=self.overlap),
+            timeout=self.timeout,
+            total_timeout=self.total_timeout,
+            expires=self.expires,
+            run_if=self.run_if,
+            max_crashes=self.max_crashes,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({_differences(self, Plan(self.name)) or 'nothing special'})"
+
+
+def _differences(plan: Any, plain: Any) -> str:
+    return ", ".join(
+        f"{field}={value!s}" if isinstance(value, TaskPriority) else f"{field}={value!r}"
+        for field, value, usual in zip(plan._fields, plan, plain, strict=True)
+        if value != usual
+    )

@@ -1,0 +1,285 @@
+"""The world around the engine: a clock, the attempts that are on, and the one turn of the pump."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+from ..._core.engine import Engine
+from ..._core.outcome import Cancelled, Ok
+from ..._core.states import PENDING, RUNNING, TERMINAL
+from ..._core.task import Task
+from .laws import Laws
+from .order import judge_take
+from .plans import Broken, Plan, Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..._core.change import Transition
+    from ..._core.outcome import Outcome
+    from ..._core.pools import Traits
+
+_ROUNDS = 2_000  # of winding down; a history needs a few dozen
+
+
+class Attempt:
+    """One run of a task as its executor knows it: it goes on until it reports."""
+
+    __slots__ = ("lost", "number", "reported", "stopped", "task", "waits")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.number = task.run
+        self.stopped = False
+        self.lost = False
+        self.reported: list[Outcome] = []
+        self.waits: list[tuple[Task, ...]] = []
+
+    @property
+    def current(self) -> bool:
+        """Whether the engine still takes this for the run of its task."""
+        return self.task.run == self.number and self.task.status is RUNNING
+
+
+class World:
+    """See the module. Steps act on it; ``laws`` looks on."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.now = 1_000.0
+        self.offset = 1_000_000.0  # wall time, less the monotonic time
+        self.epoch = self.now
+        self.wall_epoch = self.wall
+        self.engine = Engine(
+            setting.traits(),
+            limit=setting.limit,
+            max_pending=setting.max_pending,
+            age_every=setting.age_every,
+            keep_seconds=setting.keep_seconds,
+            keep_count=setting.keep_count,
+        )
+        self.tasks: dict[str, Task] = {}  # the latest task of each name, remembered or not
+        self.plans: dict[str, Plan] = {}
+        self.attempts: dict[tuple[str, int], Attempt] = {}
+        self.on: dict[Attempt, None] = {}  # those that have not reported
+        self.inbox: list[tuple[Attempt, Task, int, Outcome]] = []
+        self.lent: dict[Task, Attempt] = {}  # who waits, or wants its slot back
+        self.returning: list[Task] = []
+        self.cancelled: set[Task] = set()  # asked for, by whatever way
+        self.advanced = (self.now, self.wall)
+        self.fresh: list[Transition] = []
+        self.laws = Laws(self)
+
+    @property
+    def wall(self) -> float:
+        """The time on the wall."""
+        return self.now + self.offset
+
+    def traits(self, task: Task) -> Traits:
+        """What the executor of ``task`` can do."""
+        return self.engine.slots.pools[task.spec.executor].traits
+
+    def make(self, plan: Plan, known: Mapping[str, Task]) -> Task:
+        """A new task after ``plan``; ``known`` are the tasks that it may name."""
+        task = Task(plan.name, plan.spec(), self.now)
+        task.dependencies = tuple(known[name] for name in plan.after)
+        task.held = plan.held
+        if plan.delay:
+            task.due = self.now + plan.delay
+        if plan.at is not None:
+            task.noted.due_at = self.wall_epoch + plan.at
+        if plan.parent is not None:
+            task.noted.parent = known[plan.parent]
+        if plan.key is not None:
+            task.noted.key = plan.key
+        return task
+
+    def enter(self, plan: Plan, task: Task) -> None:
+        """Note that the engine has taken ``task`` in."""
+        self.tasks[plan.name] = task
+        self.plans[plan.name] = plan
+        self.laws.born(task)
+
+    def begin(self, task: Task) -> None:
+        """Let the executor of ``task`` begin the run that the engine has just started."""
+        attempt = Attempt(task)
+        self.attempts[task.id, task.run] = attempt
+        self.on[attempt] = None
+
+    def after_step(self) -> None:
+        """Take out what the engine says has happened, and check everything."""
+        self.look()
+        self.laws.check(self.fresh)
+
+    def look(self) -> None:
+        """Take out what the engine says has happened."""
+        self._let_go()
+        self.fresh = self.engine.drain()
+
+    # -- the turn of the pump ----------------------------------------------------------------
+
+    def turn(self) -> None:
+        """What a pump does: settle, advance, resume, take, stop."""
+        engine = self.engine
+        self._settle()
+        self.advanced = (self.now, self.wall)
+        engine.advance(self.now, self.wall)
+        self.laws.walls.append(self.wall)
+        self._resume()
+        queued = self.laws.queued()
+        taken = engine.take(self.now)
+        judge_take(self, queued, taken)
+        for task in taken:
+            self.begin(task)
+        for task, run in engine.take_stops():
+            self.attempts[task.id, run].stopped = True
+        self.laws.punctual()
+
+    def _settle(self) -> None:
+        inbox, self.inbox = self.inbox, []
+        first = [
+            (attempt, outcome, self.engine.ending(task))
+            for attempt, task, run, outcome in inbox
+            if run == attempt.number and attempt.current and outcome is attempt.reported[0]
+        ]
+        self.engine.settle([(task, run, outcome) for _, task, run, outcome in inbox], self.now)
+        for attempt, outcome, stopped in first:
+            self.laws.accepted(attempt, outcome, stopped)
+
+    def _resume(self) -> None:
+        """Waiters whose waits are over get the free slots in the order in which they ended."""
+        self._let_go()
+        slots = self.engine.slots
+        expected: list[Task] = []
+        running, taken = slots.running, {name: pool.taken for name, pool in slots.pools.items()}
+        for task in self.returning:
+            pool = slots.pools[task.spec.executor]
+            if taken[pool.name] < pool.slots and (not pool.traits.local or running < slots.limit):
+                taken[pool.name] += 1
+                running += pool.traits.local
+                expected.append(task)
+        granted = self.engine.take_resumed()
+        if granted != expected:
+            raise Broken(f"slots were given back to {granted}, but it was the turn of {expected}")
+        for task in granted:
+            self.returning.remove(task)
+            del self.lent[task]
+
+    def _let_go(self) -> None:
+        """A run that has ended has no slot to get back."""
+        for task in [task for task, attempt in self.lent.items() if not attempt.current]:
+            del self.lent[task]
+            if task in self.returning:
+                self.returning.remove(task)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def wind_down(self) -> None:
+        """Bring everything to its end, and see that nothing is left over."""
+        self.engine.paused = False
+        self._run_dry()
+        self._only_waits_for_people()
+        for attempt in [attempt for attempt in self.on if attempt.current]:
+            # Lost, without a limit of time, or waiting for what nobody will do.
+            self.cancel(attempt.task)
+        self._run_dry()
+        for task in list(self.engine.tasks.values()):
+            self.engine.release(task, self.now)
+        while self.engine.unfinished:
+            unfinished = self.engine.unfinished
+            by_hand = sorted(self.engine.by_hand, key=lambda task: task.id)
+            for task in by_hand:
+                self.engine.start_by_hand(task, self.now)
+                self.begin(task)
+            self._run_dry()
+            if not (by_hand or self.engine.by_hand) and unfinished == self.engine.unfinished:
+                left = [task for task in self.engine.tasks.values() if task.status not in TERMINAL]
+                raise Broken(f"never ended: {left}")
+        self.laws.nothing_left()
+
+    def _run_dry(self) -> None:
+        """Let time pass, and every attempt end that is not lost, until nothing happens any more."""
+        for _ in range(_ROUNDS):
+            moved = self._end_attempts()
+            waiting = len(self.lent)
+            self.turn()
+            self.after_step()
+            if moved or self.fresh or len(self.lent) != waiting:
+                continue
+            deadline = self._next_deadline()
+            if deadline is None:
+                return
+            # To the next 64th: sums of tenths would leave wall and monotonic time a hair apart.
+            self.now = max(self.now, ceil(deadline * 64) / 64)
+        raise Broken("it never comes to rest")
+
+    def _next_deadline(self) -> float | None:
+        self.engine.retention.seconds, kept = None, self.engine.retention.seconds
+        deadline = self.engine.next_deadline(self.now, self.wall)
+        self.engine.retention.seconds = kept
+        return deadline
+
+    def _end_attempts(self) -> bool:
+        moved = False
+        for attempt in list(self.on):
+            task = attempt.task
+            if attempt.stopped or not attempt.current:
+                self.report(attempt, Cancelled("stopped"))
+            elif task in self.lent:
+                moved |= self._end_waits(attempt)
+                continue
+            elif not attempt.lost:
+                self.report(attempt, Ok((task.id, attempt.number)))
+            else:
+                continue
+            moved = True
+        return moved
+
+    def _end_waits(self, attempt: Attempt) -> bool:
+        over = [wait for wait in attempt.waits if all(target.status in TERMINAL for target in wait)]
+        for wait in over:
+            self.end_wait(attempt, wait)
+        return bool(over)
+
+    def end_wait(self, attempt: Attempt, wait: tuple[Task, ...]) -> None:
+        """One of the waits of an attempt is over."""
+        task = attempt.task
+        attempt.waits = [other for other in attempt.waits if other is not wait]
+        on = self.lent.get(task) is attempt
+        may_go_on = self.engine.waits.end(task, wait)
+        if on and not attempt.waits:
+            self.returning.append(task)
+        if may_go_on == (on and not attempt.waits):
+            raise Broken(f"{task} {'may' if may_go_on else 'must not'} go on without a slot")
+
+    def report(self, attempt: Attempt, outcome: Outcome) -> None:
+        """The executor reports how ``attempt`` ended; the pump will see it in its next turn."""
+        attempt.reported.append(outcome)
+        self.on.pop(attempt, None)
+        self.inbox.append((attempt, attempt.task, attempt.number, outcome))
+
+    def cancel(self, task: Task) -> bool:
+        """Somebody cancels ``task``, and with it its children that have not ended."""
+        line = [task]
+        while line:
+            asked = line.pop()
+            if asked.status not in TERMINAL:
+                self.cancelled.add(asked)
+                line += self.laws.children(asked)
+        return self.engine.cancel(task, self.now)
+
+    def _only_waits_for_people(self) -> None:
+        """What has not ended is held, external or lost, or waits for something that is."""
+        lost = [attempt.task for attempt in self.on if attempt.current]
+        for attempt in [attempt for attempt in self.on if attempt.current]:
+            task, spec = attempt.task, attempt.task.spec
+            if not attempt.lost and task not in self.lent:
+                raise Broken(f"{task} was never told that it ended")
+            if spec.timeout is not None or spec.total_timeout is not None:
+                raise Broken(f"{task} has run for ever in spite of its timeout")
+        for task in self.engine.tasks.values():
+            if task.status is PENDING and not (task.held or task in self.engine.by_hand):
+                starved = self.engine.slots.room(self.engine.slots.pools[task.spec.executor]) <= 0
+                if not (lost and starved):
+                    raise Broken(f"{task} could have run and did not")

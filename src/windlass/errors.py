@@ -4,7 +4,6 @@
 
     TaskError                     something about one task (``task_id``, ``details``)
     ├── TaskExecutionError        the function raised; also an instance of what it raised
-    │   └── RemoteError           ... in another process, with a type that cannot be rebuilt here
     ├── TaskTimeoutError          the task took longer than its ``timeout`` or ``total_timeout``
     ├── TaskCancellationError     the task was cancelled; ``cause`` says by what
     ├── TaskDependencyError       a task it depends on failed, or is not known
@@ -14,8 +13,12 @@
     ├── DuplicateTaskError        the id is taken
     ├── QueueFullError            ``max_pending`` is reached
     ├── DeadlockError             waiting here would never end
+    ├── ManagerClosedError        the manager is not open
     └── SerializationError        a value cannot cross over to another process
-    ManagerClosedError            the manager is not open
+
+    RemoteError                   stands for what a function raised in another process, where its
+                                  type cannot be rebuilt here: the ``original_error``
+    Snooze                        not an error: a task raises it to be put off
 
 Two names are kept apart on purpose: a *task* that runs out of time is a
 :class:`TaskTimeoutError`; a *wait* that runs out of time is the builtin
@@ -24,7 +27,11 @@ Two names are kept apart on purpose: a *task* that runs out of time is a
 
 from __future__ import annotations
 
+from contextlib import suppress
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
+
+from ._numbers import require_seconds
 
 __all__ = [
     "DeadlockError",
@@ -34,6 +41,7 @@ __all__ = [
     "QueueFullError",
     "RemoteError",
     "SerializationError",
+    "Snooze",
     "TaskCancellationError",
     "TaskCrashedError",
     "TaskDependencyError",
@@ -54,9 +62,13 @@ class TaskError(Exception):
         details: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
         self.task_id = task_id
         self.details = details or {}
+
+    @property
+    def message(self) -> str:
+        """What went wrong, in words."""
+        return str(self.args[0])
 
     def __str__(self) -> str:
         return self.message
@@ -66,9 +78,7 @@ class TaskError(Exception):
         return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _rebuild(
-    kind: type[TaskError], args: tuple[Any, ...], state: dict[str, Any]
-) -> TaskError:
+def _rebuild(kind: type[TaskError], args: tuple[Any, ...], state: dict[str, Any]) -> TaskError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
@@ -93,13 +103,10 @@ class TaskExecutionError(TaskError):
         traceback: str | None = None,
     ) -> TaskExecutionError:
         """Build the error for ``original``, as an instance of both types where that is possible."""
-        try:
-            kind = _both(type(original)) or cls
-            error = kind.__new__(kind, *original.args)
-        except Exception:  # noqa: BLE001  # an exception class may do anything in __new__
-            kind = cls
-            error = kind.__new__(kind)
-        TaskExecutionError.__init__(error, message, task_id)
+        error = _like(original) or cls.__new__(cls)
+        # Not ``cls(message)``: the original's own __init__ may ask for anything.
+        BaseException.__init__(error, message)
+        error.task_id, error.details = task_id, {}
         error.original_error = original
         error.remote_traceback = traceback
         error.__cause__ = original
@@ -128,6 +135,35 @@ _NEVER_BOTH = (StopIteration, StopAsyncIteration, TimeoutError, TaskError)
 _both_types: dict[type[BaseException], type[TaskExecutionError] | None] = {}
 
 
+def _like(original: BaseException) -> TaskExecutionError | None:
+    """An error that is an instance of both types and carries what ``original`` carries, or None."""
+    try:
+        kind = _both(type(original))
+        if kind is None:
+            return None
+        error = kind.__new__(kind, *original.args)
+        _copy_fields(original, error)
+        # A class with read-only names of its own for ours cannot be both.
+        error.task_id, error.details, error.original_error = None, {}, original
+        error.remote_traceback = None
+    except Exception:  # noqa: BLE001  # an exception class may do anything
+        return None
+    return error
+
+
+def _copy_fields(original: BaseException, error: BaseException) -> None:
+    """Copy the attributes, and the fields that live in C (``errno``) or in slots."""
+    error.__dict__.update(original.__dict__)
+    error.__dict__.pop("__notes__", None)  # they are shown with the original, the cause
+    kinds = type(original).__mro__
+    for kind in kinds[: kinds.index(Exception)]:
+        for name, field in vars(kind).items():
+            in_c_or_slot = isinstance(field, MemberDescriptorType | GetSetDescriptorType)
+            if in_c_or_slot and not name.startswith("__"):
+                with suppress(AttributeError, TypeError):  # unset, or read-only and set by __new__
+                    setattr(error, name, getattr(original, name))
+
+
 def _both(original: type[BaseException]) -> type[TaskExecutionError] | None:
     """A class that is a TaskExecutionError and an ``original``, or None if there can be none."""
     if not issubclass(original, Exception) or issubclass(original, _NEVER_BOTH):
@@ -135,10 +171,8 @@ def _both(original: type[BaseException]) -> type[TaskExecutionError] | None:
     if original not in _both_types:
         try:
             bases = (TaskExecutionError, original)
-            _both_types[original] = type(
-                f"TaskExecutionError[{original.__name__}]", bases, {}
-            )
-        except TypeError:  # the two layouts conflict, or the class is final
+            _both_types[original] = type(f"TaskExecutionError[{original.__name__}]", bases, {})
+        except Exception:  # noqa: BLE001  # the layouts conflict, or the class refuses subclasses
             _both_types[original] = None
     return _both_types[original]
 
@@ -208,3 +242,11 @@ class SerializationError(TaskError):
 
 class ManagerClosedError(TaskError, RuntimeError):
     """The manager is not open."""
+
+
+class Snooze(Exception):  # noqa: N818  # a signal, not an error
+    """Raised by a task to be put off by ``delay`` seconds, which costs it no attempt."""
+
+    def __init__(self, delay: float) -> None:
+        super().__init__(delay)
+        self.delay = require_seconds("delay", delay, zero=True)

@@ -6,7 +6,7 @@ executor, of ours or of yours, must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class Call(Protocol):
         """Which run of the task this is; never used twice for the same task."""
         ...
 
+    place: Any
+    """For the executor's own use: where it runs this call."""
+
     @property
     def name(self) -> str:
         """The task's name, for messages and thread names."""
@@ -66,8 +69,12 @@ class Call(Protocol):
         """
         ...
 
-    async def run_async(self) -> Outcome:
-        """Run the function in the running event loop. Raises nothing but CancelledError."""
+    def run_async(self) -> Coroutine[Any, Any, Outcome]:
+        """Run the function in the running event loop. Never raises, not even CancelledError."""
+        ...
+
+    def interrupt(self) -> None:
+        """Cancel what a function in a thread has given to an event loop to be awaited, if it has."""
         ...
 
     def parcel(self) -> Parcel:
@@ -96,8 +103,30 @@ class Executor(Protocol):
 
     traits: Traits
 
-    def open(self, report: Report) -> None:
-        """Be ready to start calls. Called again after ``close`` when the manager reopens."""
+    @property
+    def capacity(self) -> int:
+        """How many calls it can run at once now: ``traits.slots``, unless stopped calls that it
+        could not get rid of take their places.
+        """
+        ...
+
+    def open(
+        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
+    ) -> None:
+        """Be ready to start calls; ``loop`` is the manager's, where this is called.
+
+        An executor whose calls run on the manager's loop calls ``idle`` when it has run out of
+        them, on that loop: there may be new ones at once. Others ignore it.
+
+        Called again after ``close`` when the manager reopens, perhaps with another loop.
+        """
+        ...
+
+    def why_not(self, function: Any) -> str | None:
+        """Why this executor cannot run ``function`` (as it would be pickled), or None if it can.
+
+        Asked at submit, once per function, and the answer is shown to people.
+        """
         ...
 
     def start(self, calls: Sequence[Call]) -> None:

@@ -77,9 +77,7 @@ class Engine(Lifecycle):
     def add(self, task: Task, now: float) -> None:
         """Take in a new task. Raises DuplicateTaskError or QueueFullError and changes nothing."""
         if task.id in self.tasks:
-            raise DuplicateTaskError(
-                f"there already is a task with the id {task.id!r}", task.id
-            )
+            raise DuplicateTaskError(f"there already is a task with the id {task.id!r}", task.id)
         if self.backlog >= self.max_pending:
             raise QueueFullError(
                 f"{self.backlog} tasks are waiting, which is max_pending. Use `await "
@@ -119,9 +117,7 @@ class Engine(Lifecycle):
             if cancelled.status in TERMINAL:
                 continue
             by_parent = f"its parent {cancelled.label} was cancelled"
-            line.extend(
-                (child, by_parent) for child in self.children.get(cancelled, ())
-            )
+            line.extend((child, by_parent) for child in self.children.get(cancelled, ()))
             if cancelled.status is RUNNING:
                 self._stop(cancelled, why, now)
             else:
@@ -151,11 +147,7 @@ class Engine(Lifecycle):
         while line:
             old = line.pop()
             for other in old.dependents or ():
-                if (
-                    other.id not in fallen
-                    and shares_fate(other, old)
-                    and self._is_over(other)
-                ):
+                if other.id not in fallen and shares_fate(other, old) and self._is_over(other):
                     fallen[other.id] = other
                     line.append(other)
         # Each after what it depends on, or it would share the fate of the old one at once.
@@ -175,9 +167,7 @@ class Engine(Lifecycle):
         self._start(task, now)
         return True
 
-    def progress(
-        self, task: Task, fraction: float, message: str, run: int | None = None
-    ) -> bool:
+    def progress(self, task: Task, fraction: float, message: str, run: int | None = None) -> bool:
         """Note how far a running task is; False if it, or that run of it, is not running."""
         if task.status is not RUNNING or (run is not None and run != task.run):
             return False
@@ -191,9 +181,7 @@ class Engine(Lifecycle):
     def _renew(self, old: Task, renew: Callable[[Task], Task], now: float) -> Task:
         new = renew(old)
         new.run = old.run
-        new.dependencies = tuple(
-            self.tasks.get(other.id, other) for other in old.dependencies
-        )
+        new.dependencies = tuple(self.tasks.get(other.id, other) for other in old.dependencies)
         if old.notes is not None:
             notes = new.noted
             notes.key, notes.parent = old.notes.key, old.notes.parent
@@ -201,14 +189,14 @@ class Engine(Lifecycle):
                 old.notes.given_back,
                 old.notes.checkpoint,
             )
-            notes.attempts = old.notes.attempts
+            notes.attempts = old.notes.attempts.copy()  # what has ended stays as it ended
         self.counts[old.status] -= 1
         self._admit(new, old.status, now, "explicit retry")
         return new
 
-    def resize(self, executor: str, by: int) -> None:
-        """Change the number of slots of an executor."""
-        self.slots.pools[executor].slots += by
+    def set_slots(self, executor: str, slots: int) -> None:
+        """Change how many tasks an executor can run at once; running ones are not disturbed."""
+        self.slots.pools[executor].slots = slots
 
     # -- what the world reports --------------------------------------------------------------
 
@@ -232,9 +220,7 @@ class Engine(Lifecycle):
                 outbox.append((task, RUNNING, COMPLETED, now, attempt, "returned"))
                 self._after_end(task, now)
             elif type(outcome) is Err:
-                self._failed(
-                    task, outcome, now, "crashed" if outcome.crashed else "failed"
-                )
+                self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
             elif type(outcome) is Again:
                 self._put_off(task, outcome.delay, now)
             else:
@@ -289,8 +275,9 @@ class Engine(Lifecycle):
             return False
         del self.tasks[task.id]
         self.counts[task.status] -= 1
-        if task.notes is not None and task.notes.key is not None:
-            self.keys.pop(task.notes.key, None)
+        key = task.notes.key if task.notes is not None else None
+        if key is not None and self.keys.get(key) is task:
+            del self.keys[key]
         return True
 
     def next_deadline(self, now: float, wall: float) -> float | None:
@@ -312,17 +299,24 @@ class Engine(Lifecycle):
         """How many tasks have not ended yet."""
         return self.counts[PENDING] + self.counts[WAITING] + self.counts[RUNNING]
 
-    @property
-    def stuck(self) -> bool:
-        """Whether nothing will happen unless somebody acts: what is left is held, or behind it."""
+    def is_quiet(self, running: int = 0) -> bool:
+        """Whether nothing more will happen by itself, but for so many running tasks.
+
+        What is left then is held, or waits for something held.
+        """
         return not (
-            self.counts[RUNNING]
+            self.counts[RUNNING] > running
             or self.by_hand
             or len(self.calendar)
             or self.timers.any_of("due")
             or any(len(pool.queue) for pool in self.slots.pools.values())
             or any(self._awaits_leaving(id) for id in self.lingering)
         )
+
+    def abandon(self, task: Task, now: float) -> None:
+        """End a stopped attempt without waiting for its executor: there is none any more."""
+        if task in self._ending:
+            self._close(task, now, left=True)
 
     def _awaits_leaving(self, task_id: str) -> bool:
         task = self.tasks.get(task_id)

@@ -41,7 +41,7 @@ class Explanation:
         return self._pending(task)
 
     def _ended(self, task: Task) -> str:
-        ran = f" after {task.ended_at - task.started_at:.2f} s" if task.run else ""
+        ran = f" after {task.ended_at - task.started_at:.2f} s" if task.ended_running else ""
         attempts = f", attempt {task.attempt}" if task.attempt > 1 else ""
         if task.status is COMPLETED:
             return f"completed{ran}{attempts}"
@@ -56,7 +56,7 @@ class Explanation:
     def _running(self, task: Task) -> str:
         text = f"running for {self._now - task.started_at:.2f} s"
         if task.attempt > 1:
-            text += f", attempt {task.attempt} of {task.spec.retry.retries + 1}"
+            text += f", attempt {task.attempt} of {task.most_attempts}"
         notes = task.notes
         if notes is not None and notes.progress is not None:
             text += f", {notes.progress:.0%} done"
@@ -81,7 +81,7 @@ class Explanation:
         before = ""
         if task.notes is not None and task.notes.attempts:
             last = task.notes.attempts[-1]
-            before = f"{last.ended} {last.number} of {task.spec.retry.retries + 1}, "
+            before = f"{last.ended} {last.number} of {task.most_attempts}, "
         if task.held:
             return "held until it is executed"
         if task.due > self._now:
@@ -91,7 +91,9 @@ class Explanation:
         if not task.queued:
             if task in engine.by_hand:
                 return "waiting to be started by hand"
-            return f"{before}waiting for the thread of its last attempt to leave"
+            if task.id in engine.lingering:
+                return f"{before}waiting for the thread of its last attempt to leave"
+            return f"{before}due now"
         if engine.paused:
             return f"{before}ready, but the manager is paused: call resume()"
         return before + self._in_line(task, engine.slots.pools[task.spec.executor])
@@ -117,7 +119,7 @@ class Explanation:
             past = notes.attempts[-1]
             again = self._clock(self._wall + task.due - self._now)
             text = f"`{task.spec.name}` ({past.ended} {past.number} of "
-            text += f"{task.spec.retry.retries + 1}, next try {again}"
+            text += f"{task.most_attempts}, next try {again}"
         return text + ")"
 
     def _clock(self, wall: float) -> str:

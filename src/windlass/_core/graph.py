@@ -22,28 +22,29 @@ def link(task: Task) -> Task | None:
     """Count the open dependencies of a new ``task`` and enter it with each.
 
     Returns a dependency that has already failed or been cancelled and whose fate ``task`` shares;
-    then nothing was entered.
+    then it was entered with those of that kind alone, where a retry downstream finds it.
     """
     open_ones: list[Task] = []
+    fated: list[Task] = []
     indifferent = task.spec.run_if == "all_done"
     for dependency in task.dependencies:
         if dependency.status not in TERMINAL:
             open_ones.append(dependency)
         elif dependency.status is not COMPLETED and not indifferent:
-            return dependency
-    for dependency in open_ones:
+            fated.append(dependency)
+    for dependency in fated or open_ones:
         if dependency.dependents is None:
             dependency.dependents = []
         dependency.dependents.append(task)
+    if fated:
+        return fated[0]
     task.missing = len(open_ones)
     return None
 
 
 def shares_fate(dependent: Task, dependency: Task) -> bool:
     """Whether ``dependent`` cannot run now that ``dependency`` failed or was cancelled."""
-    return (
-        dependency.status in {FAILED, CANCELLED} and dependent.spec.run_if != "all_done"
-    )
+    return dependency.status in {FAILED, CANCELLED} and dependent.spec.run_if != "all_done"
 
 
 def find_cycle(edges: Mapping[str, Iterable[str]]) -> list[str] | None:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .outcome import Err, Ok
-from .states import COMPLETED, TaskPriority, TaskStatus
+from .states import COMPLETED, TERMINAL, TaskPriority, TaskStatus
 from .task import Attempt, Task
 
 
@@ -63,11 +63,9 @@ class TaskInfo:
         if progress is None:
             progress = 1.0 if task.status is COMPLETED else 0.0
 
-        def wall(when: float) -> datetime | None:
-            return datetime.fromtimestamp(when + wall_offset, timezone.utc) if when else None
+        def wall(when: float) -> datetime:
+            return datetime.fromtimestamp(when + wall_offset, timezone.utc)
 
-        created = wall(task.created_at)
-        assert created is not None
         return cls(
             id=task.id,
             name=spec.name,
@@ -84,10 +82,10 @@ class TaskInfo:
             dependencies=tuple(dependency.id for dependency in task.dependencies),
             held=task.held,
             attempt=task.attempt,
-            max_attempts=spec.retry.retries + 1,
-            created_at=created,
-            started_at=wall(task.started_at),
-            ended_at=wall(task.ended_at),
+            max_attempts=task.most_attempts,
+            created_at=wall(task.created_at),
+            started_at=wall(task.started_at) if task.started_at else None,
+            ended_at=wall(task.ended_at) if task.status in TERMINAL else None,
             progress=progress,
             message=notes.message if notes else "",
             result=outcome.value if isinstance(outcome, Ok) else None,

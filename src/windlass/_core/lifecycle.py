@@ -56,14 +56,10 @@ class Lifecycle:
         self.slots = Slots(limit, {})
         self.waits = Waits(self.slots)
         self.timers = Timers()  # in monotonic time
-        self.calendar = (
-            Timers()
-        )  # in wall time, for ``at=``: a jump of the clock moves it
+        self.calendar = Timers()  # in wall time, for ``at=``: a jump of the clock moves it
         self.retention = Retention(keep_seconds, keep_count)
         self.children: dict[Task, list[Task]] = {}
-        self.lingering: dict[
-            str, int
-        ] = {}  # task id -> the run that is over but goes on
+        self.lingering: dict[str, int] = {}  # task id -> the run that is over but goes on
         self.by_hand: set[Task] = set()  # external tasks that somebody may start
         self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
         self._stops: list[tuple[Task, int]] = []
@@ -76,9 +72,7 @@ class Lifecycle:
         """Fire one transition. Every move but the three written out on the hot path comes here."""
         before = task.status
         if after not in TRANSITIONS[before]:
-            raise AssertionError(
-                f"{before} -> {after} is not in the table; {story(task)}"
-            )
+            raise AssertionError(f"{before} -> {after} is not in the table; {story(task)}")
         task.status = after
         self.counts[before] -= 1
         self.counts[after] += 1
@@ -86,15 +80,14 @@ class Lifecycle:
 
     # -- waiting to run ----------------------------------------------------------------------
 
-    def _admit(
-        self, task: Task, before: TaskStatus | None, now: float, cause: str
-    ) -> None:
+    def _admit(self, task: Task, before: TaskStatus | None, now: float, cause: str) -> None:
         self.tasks[task.id] = task
         if task.notes is not None:
             if task.notes.key is not None:
                 self.keys[task.notes.key] = task
-            if task.notes.parent is not None:
-                self.children.setdefault(task.notes.parent, []).append(task)
+            parent = task.notes.parent
+            if parent is not None and parent.status not in TERMINAL:
+                self.children.setdefault(parent, []).append(task)
         doomed_by = None
         if task.dependencies:
             if not task.held:
@@ -212,6 +205,8 @@ class Lifecycle:
             del self.lingering[task.id]
             current = self.tasks.get(task.id)
             if current is not None and current.status is PENDING and not current.queued:
+                # It may be due since a moment ago; were the timer left, it would queue twice.
+                self.timers.discard((current, "due"))
                 self._line_up(current, now)
 
     def _failed(self, task: Task, outcome: Err, now: float, how: str) -> None:
@@ -249,9 +244,7 @@ class Lifecycle:
     def _remember_attempt(
         self, task: Task, now: float, how: str, error: BaseException | None
     ) -> None:
-        task.noted.attempts.append(
-            Attempt(task.attempt, task.started_at, now, how, error)
-        )
+        task.noted.attempts.append(Attempt(task.attempt, task.started_at, now, how, error))
 
     # -- ending ------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .states import RUNNING, TaskPriority, TaskStatus
+from .states import TaskPriority, TaskStatus
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -85,7 +85,7 @@ def measure(engine: Engine, *, abandoned_threads: int, dropped_changes: int) -> 
     waiting: dict[str, list[float]] = {}
     running: dict[str, list[float]] = {}
     for task in engine.tasks.values():
-        if task.run and task.status is not RUNNING and task.ended_at >= task.started_at:
+        if task.ended_running:
             waiting.setdefault(task.spec.name, []).append(task.started_at - task.queued_at)
             running.setdefault(task.spec.name, []).append(task.ended_at - task.started_at)
     slots = engine.slots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .numbers import require_count, require_seconds
+from .._numbers import require_count, require_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,7 @@ class Retry:
                 kinds = (kinds,)
                 object.__setattr__(self, field, kinds)
             if not all(
-                isinstance(kind, type) and issubclass(kind, BaseException)
-                for kind in kinds
+                isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
             ):
                 raise TypeError(f"{field}= takes exception classes, not {kinds!r}")
 
@@ -58,7 +57,7 @@ class Retry:
         try:
             seconds = min(self.cap, self.delay * float(self.backoff) ** (failures - 1))
         except OverflowError:
-            seconds = self.cap
+            seconds = self.cap if self.delay else 0.0
         return seconds * (1 - self.jitter * luck)
 
 

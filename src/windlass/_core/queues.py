@@ -57,9 +57,7 @@ class ReadyQueue:
     def sizes(self) -> dict[TaskPriority, int]:
         """How many tasks of each priority wait."""
         return {
-            priority: sum(
-                1 for task in self._levels[priority] if task.status is PENDING
-            )
+            priority: sum(1 for task in self._levels[priority] if task.status is PENDING)
             for priority in TaskPriority
         }
 

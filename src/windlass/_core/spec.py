@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from .numbers import require_count, require_seconds
+from .._numbers import require_count, require_seconds
 from .policies import NO_RETRY, Retry
 from .states import TaskPriority
 
@@ -47,9 +47,7 @@ class Spec:
                 require_seconds(name, getattr(self, name))
         require_count("max_crashes", self.max_crashes, least=1)
         if self.run_if not in {"all_success", "all_done"}:
-            raise ValueError(
-                f"run_if is 'all_success' or 'all_done', not {self.run_if!r}"
-            )
+            raise ValueError(f"run_if is 'all_success' or 'all_done', not {self.run_if!r}")
         if not isinstance(self.retry, Retry):
             raise TypeError(f"retry= takes Retry(...), not {self.retry!r}")
         limits = (self.timeout, self.total_timeout, self.expires)

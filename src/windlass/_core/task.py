@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from .outcome import Outcome
 from .spec import Spec
-from .states import PENDING, TaskStatus
+from .states import COMPLETED, PENDING, RUNNING, TERMINAL, TaskStatus
 
 REMEMBERED_ATTEMPTS = 20
 
@@ -108,6 +108,25 @@ class Task:
     def attempt(self) -> int:
         """The number of the current or last attempt: runs, less those that were given back."""
         return self.run - self.notes.given_back if self.notes is not None else self.run
+
+    @property
+    def most_attempts(self) -> int:
+        """The number of the last attempt it may come to; crashes and earlier lives add to it."""
+        retries = self.spec.retry.retries
+        if self.status in TERMINAL:
+            return max(self.attempt, retries + 1)
+        left = retries - self.notes.failures if self.notes is not None else retries
+        return self.attempt + (self.status is not RUNNING) + max(0, left)
+
+    @property
+    def ended_running(self) -> bool:
+        """Whether its end was that of a run: it may also end before any, or between two."""
+        if self.status is COMPLETED:
+            return True
+        if self.notes is None or not self.notes.attempts:
+            return False
+        last = self.notes.attempts[-1]
+        return (last.started_at, last.ended_at) == (self.started_at, self.ended_at)
 
     @property
     def noted(self) -> Notes:

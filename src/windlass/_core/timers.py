@@ -4,7 +4,7 @@ Guarantees:
 
 - A key has at most one time; setting it again replaces the time, in O(log n).
 - Discarding is O(1): the heap's entry stays behind and is skipped when it comes up.
-- Entries left behind never outnumber the live ones by more than two to one.
+- Entries left behind never outnumber the live ones by more than a few, nor keep ended tasks alive.
 - Equal times come up in the order in which they were set.
 """
 
@@ -37,17 +37,20 @@ class Timers:
     def __len__(self) -> int:
         return len(self._live)
 
+    def __contains__(self, key: Key) -> bool:
+        return key in self._live
+
     def set(self, key: Key, when: float) -> None:
         """Let ``key`` come up at ``when``, and at no other time."""
         self._serial += 1
         self._live[key] = self._serial
         heappush(self._heap, (when, self._serial, key))
-        if len(self._heap) > 2 * len(self._live) + _FEW:
-            self._sweep()
+        self._sweep()
 
     def discard(self, key: Key) -> None:
         """Let ``key`` not come up; fine if it would not have."""
-        self._live.pop(key, None)
+        if self._live.pop(key, None) is not None:
+            self._sweep()
 
     def next(self) -> float | None:
         """When the next key comes up, or None."""
@@ -72,5 +75,7 @@ class Timers:
 
     def _sweep(self) -> None:
         live = self._live
+        if len(self._heap) <= 2 * len(live) + _FEW:
+            return
         self._heap = [entry for entry in self._heap if live.get(entry[2]) == entry[1]]
         heapify(self._heap)

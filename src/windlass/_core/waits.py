@@ -42,8 +42,14 @@ class Waits:
         """Whether the running ``task`` has its slot, or has lent it."""
         return task not in self._lent
 
-    def begin(self, waiter: Task, targets: Sequence[Task]) -> None:
-        """``waiter`` waits for ``targets`` from now on; raises DeadlockError if it must not."""
+    def begin(self, waiter: Task, targets: Sequence[Task], run: int | None = None) -> None:
+        """``waiter`` waits for ``targets`` from now on; raises DeadlockError if it must not.
+
+        Nothing happens if it, or that run of it, is not running: an attempt that was given up may
+        go on and wait, but has no slot to lend.
+        """
+        if waiter.status is not RUNNING or (run is not None and run != waiter.run):
+            return
         pool = self._slots.pools[waiter.spec.executor]
         self._refuse_circles(waiter, targets)
         if waiter not in self._lent:
@@ -103,9 +109,7 @@ class Waits:
         self._lent.discard(waiter)
         pool.waiting -= 1
 
-    def _refuse_executor(
-        self, waiter: Task, targets: Sequence[Task], pool: Pool
-    ) -> None:
+    def _refuse_executor(self, waiter: Task, targets: Sequence[Task], pool: Pool) -> None:
         if pool.waiting < pool.traits.max_waiting:
             return
         path = [waiter.spec.name, *(target.spec.name for target in targets[:1])]
@@ -136,7 +140,5 @@ class Waits:
 
     def _blocked_by(self, task: Task) -> Sequence[Task]:
         if task.status is WAITING:
-            return [
-                other for other in task.dependencies if other.status not in TERMINAL
-            ]
+            return [other for other in task.dependencies if other.status not in TERMINAL]
         return self.of(task) if task.status is RUNNING else ()

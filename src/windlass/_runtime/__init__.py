@@ -1,0 +1,1 @@
+"""The shell around the pure core: threads, event loops, user code. It decides nothing."""

@@ -1,0 +1,162 @@
+"""Handles among the arguments: found at submit, replaced by results at the start.
+
+They are found in the arguments themselves and, nested as deep as it goes, in lists, tuples (named
+ones too), dict values and dataclass fields. In a set or as a dict's key a handle could not be
+replaced in place, so it is refused there instead of being passed on unnoticed.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .handle import Output, TaskHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MAX_HANDLES = 10_000
+
+# Nothing to be found in these; a sequence of them is passed over at the speed of C.
+_ATOMS = frozenset(
+    {type(None), bool, int, float, complex, str, bytes, bytearray, range, type, type(len)}
+)
+
+
+class Ref:
+    """Stands for the result of another task of the same graph; see ``windlass.ref``."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"ref({self.name!r})"
+
+
+_STAND_INS = (TaskHandle, Output, Ref)
+StandIn: TypeAlias = TaskHandle[Any] | Ref
+
+
+def find_handles(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[TaskHandle[Any]]:
+    """All handles among the arguments, each once, in order."""
+    handles: list[TaskHandle[Any]] = []
+    for stand_in in find_stand_ins(args, kwargs):
+        if isinstance(stand_in, Ref):
+            raise TypeError(f"{stand_in!r} has a meaning only inside manager.graph({{...}})")
+        handles.append(stand_in)
+    return handles
+
+
+def find_stand_ins(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[StandIn]:
+    """All that stands for results among the arguments, each once, in order."""
+    for value in args:
+        if type(value) not in _ATOMS:
+            break
+    else:
+        if not kwargs:
+            return []
+    found: dict[int, StandIn] = {}
+    seen: set[int] = set()  # containers may contain themselves
+    line: list[Any] = [list(args), kwargs or {}]
+    while line:
+        value = line.pop()
+        kind = type(value)
+        if isinstance(value, _STAND_INS):
+            stand_in = value._windlass_handle if isinstance(value, Output) else value
+            found.setdefault(id(getattr(stand_in, "_job", stand_in)), stand_in)
+            if len(found) > MAX_HANDLES:
+                raise ValueError(
+                    f"more than {MAX_HANDLES} handles among the arguments; use after=[...] for "
+                    "order alone, or combine results in several steps"
+                )
+        elif kind in _ATOMS or id(value) in seen:
+            continue
+        elif isinstance(value, (list, tuple)):
+            seen.add(id(value))
+            if not _ATOMS.issuperset(map(type, value)):
+                line.extend(reversed(value))
+        elif isinstance(value, dict):
+            seen.add(id(value))
+            _refuse_among(value, "a key of a dict")
+            if not _ATOMS.issuperset(map(type, value.values())):
+                line.extend(reversed(value.values()))
+        elif isinstance(value, (set, frozenset)):
+            _refuse_among(value, "a member of a set")
+        elif dataclasses.is_dataclass(kind):
+            seen.add(id(value))
+            line.extend(getattr(value, f.name, None) for f in dataclasses.fields(value))
+    return list(found.values())
+
+
+def _refuse_among(values: Iterable[Any], place: str) -> None:
+    for value in values:
+        if isinstance(value, _STAND_INS):
+            raise TypeError(
+                f"a handle cannot be {place}: its result could not take its place there. Pass it "
+                "as an argument of its own, or in a list, tuple, dict value or dataclass field"
+            )
+
+
+def filled(
+    args: tuple[Any, ...], kwargs: dict[str, Any], value_for: Callable[[Any], Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with each handle replaced by ``value_for`` it; what holds none is shared."""
+    fill = _Filling(value_for).fill
+    return tuple(fill(value) for value in args), {name: fill(v) for name, v in kwargs.items()}
+
+
+class _Filling:
+    def __init__(self, value_for: Callable[[Any], Any]) -> None:
+        self._value_for = value_for
+        self._open: set[int] = set()
+
+    def fill(self, value: Any) -> Any:
+        """``value`` itself, or a copy of it with results for handles."""
+        kind = type(value)
+        if kind in _ATOMS:
+            return value
+        if isinstance(value, (TaskHandle, Ref)):
+            return self._value_for(value)
+        if isinstance(value, Output):
+            return self._value_for(value._windlass_handle)
+        if id(value) in self._open:  # a container inside itself: what it is shared as, it stays
+            return value
+        self._open.add(id(value))
+        try:
+            return self._fill_container(value, kind)
+        finally:
+            self._open.discard(id(value))
+
+    def _fill_container(self, value: Any, kind: type) -> Any:
+        if isinstance(value, (list, tuple)):
+            if _ATOMS.issuperset(map(type, value)):
+                return value
+            items = [self.fill(item) for item in value]
+            if all(new is old for new, old in zip(items, value, strict=True)):
+                return value
+            if isinstance(value, list):
+                changed = copy.copy(value)
+                changed[:] = items
+                return changed
+            return kind._make(items) if hasattr(kind, "_make") else kind(items)  # type: ignore[attr-defined]
+        if isinstance(value, dict):
+            changes = {k: new for k, old in value.items() if (new := self.fill(old)) is not old}
+            return value if not changes else self._changed(value, changes, dict.__setitem__)
+        if dataclasses.is_dataclass(kind):
+            changes = {}
+            for field in dataclasses.fields(value):
+                old = getattr(value, field.name, None)
+                if (new := self.fill(old)) is not old:
+                    changes[field.name] = new
+            # object.__setattr__, because a frozen dataclass is as good a container as any
+            return value if not changes else self._changed(value, changes, object.__setattr__)
+        return value
+
+    def _changed(self, value: Any, changes: dict[Any, Any], put: Callable[..., None]) -> Any:
+        changed = copy.copy(value)
+        for place, new in changes.items():
+            put(changed, place, new)
+        return changed

@@ -1,0 +1,161 @@
+"""Waiting for several tasks: all of them, or each as it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from .._core.outcome import Ok
+from .handle import TaskHandle, error_of
+from .wait import Wait
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from ..errors import TaskError
+    from .job import Job
+    from .runtime import Runtime
+
+R = TypeVar("R")
+
+
+class Gathering(Wait[list[R]]):
+    """All results in the order of the handles; raises the first failure when all have ended."""
+
+    __slots__ = ("_handles", "_open", "_return_errors", "_watchers")
+
+    def __init__(
+        self, runtime: Runtime, handles: Sequence[TaskHandle[R]], *, return_errors: bool
+    ) -> None:
+        self._runtime = runtime
+        self._handles = handles
+        self._return_errors = return_errors
+        self._watchers: list[Callable[[Any], None]] = []
+        self._open = 0
+        with runtime.lock:  # nobody's end is published meanwhile, so the count is right
+            ended = self._one_ended
+            for handle in handles:
+                job = handle._job
+                if job.outcome is None:
+                    self._open += 1
+                    if job.watchers is None:
+                        job.watchers = [ended]
+                    else:
+                        job.watchers.append(ended)
+
+    def __repr__(self) -> str:
+        return f"<gathering of {len(self._handles)} tasks, {self._open} open>"
+
+    def done(self) -> bool:
+        return not self._open
+
+    def _one_ended(self, _: Any) -> None:
+        self._open -= 1
+        if not self._open:
+            with self._runtime.watch_lock:
+                watchers, self._watchers = self._watchers, []
+            for watcher in watchers:
+                watcher(self)
+
+    def _value(self) -> list[R]:
+        results: list[R] = []
+        failed: list[Job] = []
+        for handle in self._handles:
+            job = handle._job
+            outcome = job.outcome
+            if type(outcome) is Ok:
+                results.append(handle._pick(outcome.value))
+            else:
+                job.looked = True
+                failed.append(job)
+                if self._return_errors:
+                    results.append(cast("R", error_of(job)))
+        if failed and not self._return_errors:
+            raise cast("TaskError", error_of(min(failed, key=lambda job: job.ended_at)))
+        return results
+
+    def _watch(self, callback: Callable[[Any], None]) -> bool:
+        with self._runtime.watch_lock:
+            if self._open:
+                self._watchers.append(callback)
+            return bool(self._open)
+
+    def _unwatch(self, callback: Callable[[Any], None]) -> None:
+        with self._runtime.watch_lock:
+            if callback in self._watchers:
+                self._watchers.remove(callback)
+
+    def _targets(self) -> Sequence[Job]:
+        return [handle._job for handle in self._handles]
+
+
+class AsCompleted(Generic[R]):
+    """The handles of some tasks, each when it has ended; for both ``async for`` and ``for``."""
+
+    def __init__(self, runtime: Runtime, handles: Sequence[TaskHandle[R]]) -> None:
+        self._runtime = runtime
+        self._left = len(handles)
+        self._ended: deque[TaskHandle[R]] = deque()
+        self._open = list(handles)
+        self._next: _NextEnded[R] | None = None
+        self._lock = threading.Lock()
+        for handle in handles:
+            if not handle._watch(lambda _, handle=handle: self._one_ended(handle)):  # type: ignore[misc]
+                self._one_ended(handle)
+
+    def _one_ended(self, handle: TaskHandle[R]) -> None:
+        with self._lock:
+            self._ended.append(handle)
+            waiting, self._next = self._next, None
+        if waiting is not None:
+            waiting.wake()
+
+    def _wait(self) -> _NextEnded[R]:
+        self._left -= 1
+        return _NextEnded(self._runtime, self)
+
+    async def __aiter__(self) -> AsyncIterator[TaskHandle[R]]:
+        while self._left:
+            yield await self._wait()
+
+    def __iter__(self) -> Iterator[TaskHandle[R]]:
+        while self._left:
+            yield self._wait().result()
+
+
+class _NextEnded(Wait[TaskHandle[R]]):
+    """The next handle of an AsCompleted."""
+
+    __slots__ = ("_among", "_callback")
+
+    def __init__(self, runtime: Runtime, among: AsCompleted[R]) -> None:
+        self._runtime = runtime
+        self._among = among
+        self._callback: Callable[[Any], None] | None = None
+
+    def done(self) -> bool:
+        return bool(self._among._ended)
+
+    def wake(self) -> None:
+        if self._callback is not None:
+            self._callback(self)
+
+    def _value(self) -> TaskHandle[R]:
+        return self._among._ended.popleft()
+
+    def _watch(self, callback: Callable[[Any], None]) -> bool:
+        with self._among._lock:
+            if self._among._ended:
+                return False
+            self._callback = callback
+            self._among._next = self
+            return True
+
+    def _unwatch(self, callback: Callable[[Any], None]) -> None:
+        with self._among._lock:
+            if self._among._next is self:
+                self._among._next = None
+
+    def _targets(self) -> Sequence[Job]:
+        return [handle._job for handle in self._among._open if not handle.done()]

@@ -1,0 +1,190 @@
+"""Handles: your reference to a task, and the placeholder for its result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+
+from .._core.outcome import Cancelled, Err, Ok
+from .._core.states import TaskStatus
+from ..errors import TaskCancellationError, TaskCrashedError, TaskError, TaskExecutionError
+from .wait import Wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from .._core.info import TaskInfo
+    from .._core.outcome import Outcome
+    from .job import Job
+    from .runtime import Runtime
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class TaskHandle(Wait[R_co]):
+    """A task that was submitted. ``await`` it for the result, or pass it to another task.
+
+    Waiting raises a :class:`~windlass.TaskError` if the task failed or was cancelled. A handle
+    stays as it was settled, even if the task is retried by hand afterwards: that is a new handle.
+    """
+
+    __slots__ = ("_job",)
+
+    def __init__(self, job: Job, runtime: Runtime) -> None:
+        self._job = job
+        self._runtime = runtime
+
+    def __repr__(self) -> str:
+        return f"<TaskHandle {self._job.label} {self._job.status}>"
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self._job.id
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self._job.spec.name
+
+    @property
+    def status(self) -> TaskStatus:
+        """Where the task stands."""
+        return self._job.status
+
+    @property
+    def info(self) -> TaskInfo:
+        """All there is to know about the task right now."""
+        return self._runtime.info(self._job)
+
+    @property
+    def progress(self) -> float:
+        """How far the task is, from 0 to 1, as it says itself."""
+        return self.info.progress
+
+    @property
+    def ended_by(self) -> str | None:
+        """How the task ended: ``returned``, ``raised``, ``timeout``, ``crash``, ``dependency``, or
+        what cancelled it. None while it has not.
+        """
+        return ended_by(self._job.outcome)
+
+    @property
+    def output(self) -> R_co:
+        """Stands for the result, to be passed to other tasks; there is nothing to touch yet."""
+        return cast("R_co", Output(self))
+
+    def done(self) -> bool:
+        """Whether the task has ended."""
+        return self._job.outcome is not None
+
+    def exception(self) -> TaskError | None:
+        """The error of a task that failed or was cancelled, without raising it; None otherwise."""
+        self._job.looked = True
+        return error_of(self._job)
+
+    def cancel(self) -> bool:
+        """Cancel the task; False if it had ended."""
+        return self._runtime.cancel(self._job)
+
+    def explain(self) -> str:
+        """Why the task is not running, or how it ended."""
+        return self._runtime.explain(self._job)
+
+    def _value(self) -> R_co:
+        job = self._job
+        job.looked = True
+        outcome = job.outcome
+        if type(outcome) is Ok:
+            return self._pick(outcome.value)
+        error = error_of(job)
+        assert error is not None
+        raise error
+
+    def _pick(self, value: Any) -> R_co:
+        """This handle's part of the task's result: all of it, usually."""
+        return cast("R_co", value)
+
+    def _watch(self, callback: Callable[[Any], None]) -> bool:
+        return self._runtime.watch(self._job, callback)
+
+    def _unwatch(self, callback: Callable[[Any], None]) -> None:
+        self._runtime.unwatch(self._job, callback)
+
+    def _targets(self) -> Sequence[Job]:
+        return (self._job,)
+
+
+def error_of(job: Job) -> TaskError | None:
+    """The error to show for a task that failed or was cancelled: a new one each time.
+
+    One exception object raised in several places would collect all their tracebacks.
+    """
+    outcome = job.outcome
+    if isinstance(outcome, Cancelled):
+        message = f"{job.label} was cancelled: {outcome.cause}"
+        return TaskCancellationError(message, job.id, {"cause": outcome.cause})
+    if not isinstance(outcome, Err):
+        return None
+    if not outcome.raised:
+        return cast("TaskError", outcome.error)
+    attempts = f" (attempt {job.attempt})" if job.attempt > 1 else ""
+    message = f"{job.label} failed{attempts}: {describe(outcome.error)}"
+    return TaskExecutionError.wrapping(outcome.error, message, job.id, outcome.traceback)
+
+
+def describe(error: BaseException) -> str:
+    """An exception in a line, even if its ``__str__`` raises."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # it is somebody else's code
+        text = "(its __str__ raised)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def ended_by(outcome: Outcome | None) -> str | None:
+    """One word for how a task ended."""
+    if outcome is None:
+        return None
+    if isinstance(outcome, Ok):
+        return "returned"
+    if isinstance(outcome, Cancelled):
+        return outcome.cause
+    assert isinstance(outcome, Err)
+    if outcome.raised:
+        return "raised"
+    if isinstance(outcome.error, TaskCrashedError):
+        return "crash"
+    return {"TaskTimeoutError": "timeout", "TaskDependencyError": "dependency"}.get(
+        type(outcome.error).__name__, "raised"
+    )
+
+
+class Output(Generic[R]):
+    """Stands for a result that is not there yet. It can be passed on; touching it is refused."""
+
+    __slots__ = ("_windlass_handle",)
+
+    def __init__(self, handle: TaskHandle[R]) -> None:
+        self._windlass_handle = handle
+
+    def __repr__(self) -> str:
+        return f"<output of {self._windlass_handle._job.label}>"
+
+    def _windlass_untouchable(self, *_: object, **__: object) -> NoReturn:
+        job = self._windlass_handle._job
+        raise TypeError(
+            f"the result of {job.label} is not there yet: an .output can only be passed as an "
+            "argument to another task. `await` the handle to have the result here"
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__") and name.endswith("__"):  # let copy and pickle ask politely
+            raise AttributeError(name)
+        self._windlass_untouchable()
+
+    __getitem__ = __iter__ = __len__ = __contains__ = __bool__ = __call__ = _windlass_untouchable
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = _windlass_untouchable
+    __sub__ = __mul__ = __truediv__ = __int__ = __float__ = __str__ = _windlass_untouchable
+    __await__ = __enter__ = __aenter__ = __format__ = _windlass_untouchable
+    __hash__ = object.__hash__

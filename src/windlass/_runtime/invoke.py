@@ -1,0 +1,157 @@
+"""Running one attempt: from a function and its arguments to an Outcome, and never an exception.
+
+Three ways lead through here. ``drive`` steps a coroutine on an event loop. ``call`` runs a function
+in a thread. A parcel uses ``call`` in another process. All of them set ``current_task()``, enter
+what ``manager.around(...)`` asks for, turn exceptions into outcomes and run the clean-ups.
+
+Why coroutines are stepped by hand: each task has a context of its own (PEP 567), and an
+``asyncio.Task`` per task is the only other way to have that. Stepping lets one asyncio task, a
+lane, run any number of short coroutines one after another, which costs half as much.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import types
+from contextlib import AsyncExitStack, ExitStack
+from random import random
+from typing import TYPE_CHECKING, Any
+
+from .._core.outcome import Again, Cancelled, Err, Ok, Outcome
+from ..errors import Snooze, TaskCancellationError
+from .current import Link, current_task, set_current
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from contextvars import Context
+
+    from .run import Run
+
+
+def outcome_of(error: BaseException, link: Link) -> Outcome:
+    """What an exception that left the function means."""
+    if isinstance(error, Snooze):
+        return Again(error.delay)
+    if isinstance(error, asyncio.CancelledError):
+        return Cancelled(link.stopping() or "it raised CancelledError")
+    if isinstance(error, TaskCancellationError) and error.task_id == link.task_id:
+        return Cancelled(error.cause)
+    return Err(error, luck=random())  # noqa: S311  # spreads retries, guards no secret
+
+
+@types.coroutine
+def drive(run: Run) -> Generator[Any, Any, Outcome]:
+    """Run an attempt on the running event loop, in the task's own context."""
+    context = run.context()
+    outcome: Outcome
+    try:
+        value = context.run(_begin, run)
+        if not hasattr(type(value), "__await__"):
+            outcome = Ok(value)
+        else:
+            coroutine = value if type(value) is types.CoroutineType else _awaiting(value)
+            # ``_steps``, written out: this is the path a hundred thousand tasks take.
+            send = coroutine.send
+            try:
+                step = context.run(send, None)
+                while True:
+                    try:
+                        got = yield step
+                    except GeneratorExit:
+                        coroutine.close()
+                        raise
+                    except BaseException as error:  # noqa: BLE001
+                        step = context.run(coroutine.throw, error)
+                    else:
+                        step = context.run(send, got)
+            except StopIteration as stop:
+                outcome = Ok(stop.value)
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
+        outcome = outcome_of(error, run)
+    if run.cleanups is not None:
+        error = outcome.error if type(outcome) is Err else None
+        failed = yield from _steps(context, run.cleanups.close_async(error))
+        run.note_cleanup_errors(failed)
+    return outcome
+
+
+def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """``yield from coroutine``, in ``context``."""
+    try:
+        step = context.run(coroutine.send, None)
+        while True:
+            try:
+                got = yield step
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as error:  # noqa: BLE001
+                step = context.run(coroutine.throw, error)
+            else:
+                step = context.run(coroutine.send, got)
+    except StopIteration as stop:
+        return stop.value
+
+
+def _begin(run: Run) -> Any:
+    """Call the function; what it returns may have to be awaited."""
+    set_current(run)
+    args, kwargs = run.arguments()
+    if run.around:
+        return _surrounded_async(run.function, args, kwargs, run.around)
+    return run.function(*args, **kwargs)
+
+
+async def _awaiting(value: Any) -> Any:
+    return await value
+
+
+async def _surrounded_async(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    around: Sequence[Callable[..., Any]],
+) -> Any:
+    async with AsyncExitStack() as stack:
+        for factory in around:
+            manager = factory(current_task())
+            if hasattr(type(manager), "__aenter__"):
+                await stack.enter_async_context(manager)
+            else:
+                stack.enter_context(manager)
+        value = function(*args, **kwargs)
+        return await value if hasattr(type(value), "__await__") else value
+
+
+def call(
+    link: Link,
+    function: Callable[..., Any],
+    arguments: Callable[[], tuple[tuple[Any, ...], dict[str, Any]]],
+    around: Sequence[Callable[..., Any]],
+    await_elsewhere: Callable[[Any], Any],
+) -> Outcome:
+    """Run an attempt in this thread.
+
+    A coroutine function runs under an event loop of its own; any other awaitable that the function
+    returns belongs to a loop already and goes to ``await_elsewhere``.
+    """
+    set_current(link)
+    outcome: Outcome
+    try:
+        args, kwargs = arguments()
+        with ExitStack() as stack:
+            for factory in around:
+                stack.enter_context(factory(current_task()))
+            value = function(*args, **kwargs)
+            if hasattr(type(value), "__await__"):
+                own = inspect.iscoroutinefunction(inspect.unwrap(function))
+                value = asyncio.run(value) if own else await_elsewhere(value)
+        outcome = Ok(value)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
+        outcome = outcome_of(error, link)
+    if link.cleanups is not None:
+        link.cleanups.close(outcome.error if type(outcome) is Err else None)
+    return outcome

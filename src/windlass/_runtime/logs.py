@@ -1,0 +1,107 @@
+"""The life of tasks in the standard log, under the logger ``windlass``.
+
+========== ======= =====================================================
+level      after   what
+========== ======= =====================================================
+DEBUG      PENDING submitted, dependencies done
+DEBUG      RUNNING started
+INFO       ended   completed, cancelled
+WARNING    PENDING an attempt failed and is retried
+WARNING    FAILED  failed for good
+ERROR              a failure nobody looked at, a clean-up that raised
+========== ======= =====================================================
+
+And every record that is made inside a task, by whatever logger, carries ``task_id``, ``task_name``
+and ``task_attempt``.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .._core.change import Change, Gap
+from .._core.states import COMPLETED, FAILED, PENDING, RUNNING, TaskStatus
+from .current import current_run
+from .handle import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .bus import Bus, Heard
+
+logger = logging.getLogger("windlass")
+
+
+def log_changes(bus: Bus) -> None:
+    """Log every change that the logger's level lets through."""
+    bus.subscribe(_log, wants=_wanted)
+
+
+def _wanted(before: TaskStatus | None, after: TaskStatus) -> bool:
+    return logger.isEnabledFor(_level(before, after))
+
+
+def _level(before: TaskStatus | None, after: TaskStatus) -> int:
+    if after is FAILED or (before is RUNNING and after is PENDING):
+        return logging.WARNING
+    return logging.INFO if after.finished else logging.DEBUG
+
+
+def _log(batch: Sequence[Heard]) -> None:
+    for change in batch:
+        if isinstance(change, Gap):
+            logger.warning("%d changes were not logged: there were too many at once", change.missed)
+            continue
+        level = _level(change.before, change.after)
+        if logger.isEnabledFor(level):
+            text, *values = _line(change)
+            record = logger.makeRecord(
+                logger.name, level, __file__, 0, text, tuple(values), None, "changed"
+            )
+            # Not by ``extra=``, which refuses the names that records carry inside tasks.
+            record.__dict__.update(_details(change))
+            logger.handle(record)
+
+
+def _line(change: Change) -> tuple[Any, ...]:
+    kind = f"{change.type} task" if change.type != "default" else "task"
+    text = f"{kind} %s [%s] %s"
+    what = f"{change.after}" if change.after is not PENDING else change.cause
+    if change.after is RUNNING:
+        what = f"started, attempt {change.attempt}"
+    elif change.after.finished and change.after is not COMPLETED:
+        what = f"{change.after} ({change.cause})"
+    if change.error is not None:
+        what += f": {describe(change.error)}"
+    return text, change.name, change.task_id, what
+
+
+def _details(change: Change) -> dict[str, Any]:
+    return {
+        "task_id": change.task_id,
+        "task_name": change.name,
+        "task_type": change.type,
+        "task_attempt": change.attempt,
+        "task_status": change.after.value,
+    }
+
+
+def install_log_context() -> None:
+    """Have log records carry the task they are made in; done once, when a manager first opens."""
+    inner = logging.getLogRecordFactory()
+    if getattr(inner, "knows_windlass", False):
+        return
+
+    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        made = inner(*args, **kwargs)
+        link = current_run()
+        if link is not None:
+            made.task_id, made.task_name = link.task_id, link.name
+            made.task_attempt = link.attempt
+        elif not hasattr(made, "task_id"):
+            made.task_id = made.task_name = made.task_attempt = None
+        return made
+
+    record.knows_windlass = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(record)

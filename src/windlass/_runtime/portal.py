@@ -1,0 +1,92 @@
+"""Portals: how anything reaches an event loop from wherever it is.
+
+Waking a loop from another thread costs a system call, so it is done once per batch: what comes
+while a wake-up is under way goes along with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Portal:
+    """The way onto one event loop."""
+
+    __slots__ = ("_calls", "_scheduled", "_thread", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        self.loop = loop
+        self._thread = thread
+        self._calls: deque[Callable[[], Any]] = deque()
+        self._scheduled = False
+
+    def here(self) -> bool:
+        """Whether this is the loop's own thread."""
+        return threading.get_ident() == self._thread
+
+    def post(self, call: Callable[[], Any]) -> bool:
+        """Have ``call`` called on the loop soon, from any thread. False: the loop is closed."""
+        self._calls.append(call)
+        if self._scheduled:
+            return not self.loop.is_closed()
+        self._scheduled = True
+        try:
+            self.loop.call_soon_threadsafe(self._run)
+        except RuntimeError:
+            self._scheduled = False
+            return False
+        return True
+
+    def resolve(self, future: asyncio.Future[None]) -> None:
+        """Wake whoever awaits ``future`` on this loop; harmless if nobody does any more."""
+        if self.here():
+            _wake(future)
+        else:
+            self.post(lambda: _wake(future))
+
+    def _run(self) -> None:
+        self._scheduled = False
+        calls = self._calls
+        for _ in range(len(calls)):
+            calls.popleft()()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class LoopThread:
+    """An event loop of our own on a daemon thread: the engine room of ``with TaskManager()``."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def ident(self) -> int:
+        """The thread's identity."""
+        ident = self._thread.ident
+        assert ident is not None
+        return ident
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    def stop(self) -> None:
+        """Stop and close the loop; waits for its thread unless called on it."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()

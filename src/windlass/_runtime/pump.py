@@ -1,0 +1,185 @@
+"""The pump: one loop, one direction.
+
+::
+
+    submit/cancel ─▶ engine ──changes──▶ observers: handles, log, views
+                      ▲   │ take
+                      │   └──────▶ executor.start(batch)
+                      └── settle(batch) ◀── inbox ◀── executors' reports
+
+One turn drains the inbox into the engine, lets time pass, takes what can start, publishes what has
+changed, starts the batch, and goes to sleep until the next deadline or wake-up. A turn is a plain
+callback on the event loop: there is nothing to await in it, so nothing can come in between.
+
+Everything is done in batches. A wake-up in particular is scheduled once, however many tasks and
+reports come before its turn: waking a loop from another thread costs as much as running a task.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from .._core.states import COMPLETED, RUNNING, TERMINAL
+from .run import Run
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from .._core.change import Transition
+    from .._core.outcome import Outcome
+    from .._core.task import Task
+    from ..ports import Call
+    from .job import Job
+    from .runtime import Runtime
+
+# A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks up this often.
+_CALENDAR_CHECK = 30.0
+
+
+class Pump:
+    """See the module. Lives on one event loop from ``attach`` to ``detach``."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._inbox: deque[tuple[Task, int, Outcome]] = deque()
+        self._awake = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._stale_reports = 0
+
+    def attach(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        """Turn on ``loop``, whose thread is ``thread``, from now on."""
+        self._loop, self._thread = loop, thread
+        self._awake = False
+        self.wake()
+
+    def detach(self) -> None:
+        """Turn no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._loop = None
+
+    def wake(self) -> None:
+        """Have a turn soon; callable from any thread, and free while one is due anyway."""
+        if self._awake or self._loop is None:
+            return
+        self._awake = True
+        if threading.get_ident() == self._thread:
+            self._loop.call_soon(self._on_wake)
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._on_wake)
+        except RuntimeError:  # the loop was closed under us; there is nobody left to tell
+            self._awake = False
+
+    def report(self, call: Call, outcome: Outcome) -> None:
+        """Take in how a call ended; the executors' door."""
+        assert isinstance(call, Run)
+        self._inbox.append((call.job, call.number, outcome))
+        if not self._awake:
+            self.wake()
+
+    def settle_inline(self) -> None:
+        """Have the turn that is due right away, called by whoever ran out of work on this loop."""
+        if self._awake and threading.get_ident() == self._thread:
+            self.turn()
+
+    def _on_wake(self) -> None:
+        if self._awake:
+            self.turn()
+
+    def turn(self) -> None:
+        """One turn; see the module."""
+        self._awake = False
+        runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
+        now, wall = runtime.clock.now(), runtime.clock.wall()
+        with runtime.lock:
+            if inbox:
+                # Only what is there now: executors may add to it all the time.
+                engine.settle([inbox.popleft() for _ in range(len(inbox))], now)
+            engine.advance(now, wall)
+            if engine.stale_reports != self._stale_reports:
+                self._stale_reports = engine.stale_reports  # perhaps an abandoned thread has left
+                runtime.measure_capacity()
+            resumed = engine.take_resumed() if len(engine.waits) else ()
+            taken = engine.take(now)
+            stops = [
+                call
+                for task, number in engine.take_stops()
+                if (call := cast("Job", task).call) is not None and call.number == number
+            ]
+            transitions = engine.drain()
+            forgotten = engine.forget_old(now)
+            deadline = engine.next_deadline(now, wall)
+        self._publish(transitions, wall - now)
+        for task in resumed:
+            runtime.resumptions.pop(task)()
+        if stops:
+            self._stop(stops)
+        if taken:
+            self._start(taken)
+        if forgotten:
+            runtime.note_forgotten(forgotten)
+        if runtime.attendants:
+            runtime.attend()
+        self._set_timer(deadline, now)
+
+    def _publish(self, transitions: Sequence[Transition], wall_offset: float) -> None:
+        runtime = self._runtime
+        resumptions = runtime.resumptions
+        for task, before, after, *_ in transitions:
+            if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
+                wake()  # it ended while it was in line for its slot; let what is left unwind
+            if after in TERMINAL:
+                job = cast("Job", task)
+                job.call = None
+                if after is COMPLETED:
+                    job.let_go()
+                if job.watchers is not None:
+                    watchers, job.watchers = job.watchers, None
+                    for watcher in watchers:
+                        watcher(job)
+        runtime.bus.publish(transitions, wall_offset)
+
+    def _start(self, taken: list[Task]) -> None:
+        runtime = self._runtime
+        batches: dict[str, list[Call]] = {}
+        for task in taken:
+            job = cast("Job", task)
+            run = job.call = Run(job, runtime)
+            batch = batches.get(task.spec.executor)
+            if batch is None:
+                batches[task.spec.executor] = [run]
+            else:
+                batch.append(run)
+        for name, batch in batches.items():
+            runtime.executors[name].start(batch)
+
+    def _stop(self, runs: list[Run]) -> None:
+        runtime = self._runtime
+        for run in runs:
+            runtime.executors[run.job.spec.executor].stop(run)
+        with runtime.lock:
+            runtime.measure_capacity()
+
+    def _set_timer(self, deadline: float | None, now: float) -> None:
+        if len(self._runtime.engine.calendar):
+            deadline = min(deadline or now + _CALENDAR_CHECK, now + _CALENDAR_CHECK)
+        if deadline is None or self._loop is None:
+            return
+        if self._timer is not None:
+            if self._timer_at <= deadline:
+                return  # it comes early enough, and finds out then
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_later(max(0.0, deadline - now), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.turn()

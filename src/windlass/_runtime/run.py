@@ -1,0 +1,165 @@
+"""One attempt of one task, on its way through an executor and back.
+
+To the executor it is a :class:`~windlass.ports.Call`; to ``current_task()`` it is the link to the
+manager. It names the run it belongs to, so that whatever it says later counts for that run only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._core.states import RUNNING
+from .arguments import filled
+from .invoke import call, drive
+from .parcel import TaskParcel
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from contextvars import Context
+
+    from .._core.outcome import Outcome
+    from .cleanups import Cleanups
+    from .job import Job
+    from .runtime import Runtime
+
+_NO_KEYWORDS: dict[str, Any] = {}
+
+
+class Run:
+    """See the module."""
+
+    __slots__ = ("cancel_elsewhere", "cleanups", "job", "number", "place", "runtime")
+
+    def __init__(self, job: Job, runtime: Runtime) -> None:
+        self.job = job
+        self.runtime = runtime
+        self.number = job.run
+        self.cleanups: Cleanups | None = None
+        self.cancel_elsewhere: Callable[[], Any] | None = None
+        """Cancels what a function in a thread is having awaited on a loop."""
+        self.place: Any = None
+        """For the executor: where it runs this call."""
+
+    def __repr__(self) -> str:
+        return f"<run {self.number} of {self.job.label}>"
+
+    # -- as a Call -----------------------------------------------------------------------------
+
+    @property
+    def task_id(self) -> str:
+        return self.job.id
+
+    @property
+    def name(self) -> str:
+        return self.job.spec.name
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        return self.job.loop
+
+    def run_async(self) -> Coroutine[Any, Any, Outcome]:
+        return drive(self)
+
+    def run(self) -> Outcome:
+        outcome = self.context().run(
+            call, self, self.function, self.arguments, self.around, self._await_on_loop
+        )
+        if self.cleanups is not None:
+            self.note_cleanup_errors(self.cleanups.errors)
+        return outcome
+
+    def interrupt(self) -> None:
+        if self.cancel_elsewhere is not None:
+            self.cancel_elsewhere()
+
+    def parcel(self) -> TaskParcel:
+        args, kwargs = self.arguments()
+        job = self.job
+        return TaskParcel(
+            job.id,
+            job.spec.name,
+            self.attempt,
+            dict(job.spec.metadata),
+            self.restored,
+            job.recipe.portable,
+            args,
+            kwargs,
+            tuple(self.around),
+        )
+
+    def heard(self, kind: str, payload: Any) -> Any:
+        if kind == "progress":
+            return self.progress(*payload)
+        if kind == "checkpoint":
+            return self.checkpoint(payload)
+        if kind == "cleanup":
+            return self.note_cleanup_errors(payload)
+        if kind == "submit":
+            return self.submit(*payload).id
+        raise ValueError(f"a worker sent a message of an unknown kind: {kind!r}")
+
+    # -- as a Link -----------------------------------------------------------------------------
+
+    @property
+    def attempt(self) -> int:
+        return self.job.attempt
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.job.spec.metadata
+
+    @property
+    def restored(self) -> Any:
+        return self.job.notes.checkpoint if self.job.notes is not None else None
+
+    def stopping(self) -> str | None:
+        job = self.job
+        if job.run == self.number and job.status is RUNNING:
+            return self.runtime.engine.ending(job)
+        return "its time was over" if job.outcome is None else "it has ended"
+
+    def progress(self, fraction: float, message: str) -> None:
+        with self.runtime.lock:
+            self.runtime.engine.progress(self.job, fraction, message, self.number)
+
+    def checkpoint(self, value: Any) -> None:
+        with self.runtime.lock:
+            if self.job.run == self.number:
+                self.job.noted.checkpoint = value
+
+    def submit(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return self.runtime.submit_child(self.job, func, args, kwargs)
+
+    # -- for the invocation --------------------------------------------------------------------
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self.job.recipe.function
+
+    @property
+    def around(self) -> Sequence[Callable[..., Any]]:
+        return self.runtime.around
+
+    def context(self) -> Context:
+        """The context to run in: the submitter's, unchanged by earlier attempts."""
+        context = self.job.context
+        assert context is not None
+        return context if self.number == 1 else context.copy()
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments, with the results of other tasks filled in."""
+        job = self.job
+        if not job.dependencies:
+            return job.args, job.kwargs or _NO_KEYWORDS
+        return filled(job.args, job.kwargs or _NO_KEYWORDS, self.runtime.value_for)
+
+    def note_cleanup_errors(self, errors: list[BaseException]) -> None:
+        """Keep and log what went wrong while cleaning up."""
+        if errors:
+            self.runtime.note_cleanup_errors(self.job, errors)
+
+    def _await_on_loop(self, awaitable: Any) -> Any:
+        return self.runtime.await_on_loop(self, awaitable)

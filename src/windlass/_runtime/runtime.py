@@ -1,0 +1,450 @@
+"""The runtime: the engine and its lock, and everything that is plugged into them.
+
+The lock guards the engine and the watchers of jobs. It is held for moments, never while user code
+runs, and never while another lock is taken. Whatever thread asks for something enters the engine
+directly and is answered at once; only the pump takes, settles and publishes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+import sys
+import threading
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, cast
+
+from .._core.engine import Engine
+from .._core.explain import explain
+from .._core.info import TaskInfo
+from .._core.metrics import Metrics, measure
+from .._core.outcome import Err, Ok
+from .._core.pools import Traits
+from .._core.states import FAILED, RUNNING
+from ..errors import (
+    ManagerClosedError,
+    QueueFullError,
+    SerializationError,
+    TaskDependencyError,
+    TaskNotFoundError,
+)
+from .arguments import find_handles
+from .bus import Bus
+from .handle import TaskHandle, describe, error_of
+from .job import Job
+from .nested import NestedWait
+from .portal import Portal
+from .pump import Pump
+from .recipe import ForCall
+from .run import Run
+from .wait import Promise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from .._core.outcome import Outcome
+    from .._core.task import Task
+    from ..ports import Clock, Executor
+    from .current import Link
+    from .recipe import Recipe
+
+logger = logging.getLogger("windlass")
+
+EXTERNAL = "external"
+BY_HAND = Traits(slots=sys.maxsize, local=False, manual=True)
+
+_get_running_loop = asyncio._get_running_loop
+
+
+class Runtime:
+    """See the module. Made by the manager, which opens and closes it."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        clock: Clock,
+        recipe_of: Callable[[Any], Recipe],
+        **limits: Any,
+    ) -> None:
+        self.executors = dict(executors)
+        self.clock = clock
+        self.recipe_of = recipe_of
+        self.lock = threading.Lock()
+        self.watch_lock = threading.Lock()  # for promises, which the engine knows nothing of
+        traits = {name: executor.traits for name, executor in executors.items()}
+        self.engine = Engine({**traits, EXTERNAL: BY_HAND}, **limits)
+        self.pump = Pump(self)
+        self.bus = Bus()
+        self.around: list[Callable[..., Any]] = []
+        self.resumptions: dict[Task, Callable[[], None]] = {}
+        self.attendants: list[Callable[[], bool]] = []
+        self.accepting = False
+        self.home: Portal | None = None
+        """The way onto the manager's own loop, while it is open."""
+        self._portals: dict[asyncio.AbstractEventLoop, Portal] = {}
+        self._prefix = secrets.token_hex(3) + "-"
+        self._serial = itertools.count(1)
+
+    # -- taking tasks in -----------------------------------------------------------------------
+
+    def submit(
+        self, recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskHandle[Any]:
+        """Take a task in and let it run when it can."""
+        shape = recipe.shape
+        if kwargs or not shape.low <= len(args) <= shape.high:
+            shape.check(args, kwargs)
+        if recipe.vetted_by is not self:
+            self.vet(recipe)
+        if recipe.call is not None or ((args or kwargs) and find_handles(args, kwargs)):
+            return self.submit_job(self.job(recipe, args, kwargs))
+        context, loop = copy_context(), _get_running_loop()
+        with self.lock:
+            if not self.accepting:
+                raise closed_error()
+            now = self.clock.now()
+            id = f"{self._prefix}{next(self._serial)}"
+            job = Job(id, recipe, now, args, kwargs or None, context, loop)
+            self.engine.add(job, now)
+        self.pump.wake()
+        return TaskHandle(job, self)
+
+    def submit_job(self, job: Job) -> TaskHandle[Any]:
+        """Take in a job that was made by :meth:`job`; one with a known key gives way to that."""
+        with self.lock:
+            if not self.accepting and not job.held:
+                raise closed_error()
+            known = self._known(job)
+            if known is None:
+                self.engine.add(job, job.created_at)
+        self.pump.wake()
+        return TaskHandle(known or job, self)
+
+    def submit_jobs(self, jobs: Sequence[Job]) -> list[TaskHandle[Any]]:
+        """Take in all of ``jobs``, each after what it depends on, or none."""
+        with self.lock:
+            if not self.accepting:
+                raise closed_error()
+            known = [self._known(job) for job in jobs]
+            self.engine.add_all(
+                [j for j, k in zip(jobs, known, strict=True) if k is None], self.clock.now()
+            )
+        self.pump.wake()
+        return [TaskHandle(k or job, self) for job, k in zip(jobs, known, strict=True)]
+
+    def enqueue(self, job: Job) -> Promise[TaskHandle[Any]]:
+        """Take in a job when there is room for it; first come, first served."""
+        stored: Promise[TaskHandle[Any]] = Promise(self, f"enqueueing of {job.label}")
+
+        def attempt() -> bool:
+            try:
+                stored.keep(self.submit_job(job))
+            except QueueFullError:
+                return False
+            except BaseException as error:  # noqa: BLE001  # whoever waits is to hear of it
+                stored.break_(error)
+            return True
+
+        if self.attendants or not attempt():
+            self.add_attendant(attempt)
+        return stored
+
+    def submit_child(
+        self, parent: Job, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskHandle[Any]:
+        """Take a task in as the child of a running one."""
+        recipe = self.recipe_of(func)
+        recipe.shape.check(args, kwargs)
+        job = self.job(recipe, args, kwargs)
+        job.noted.parent = parent
+        return self.submit_job(job)
+
+    def job(
+        self,
+        recipe: Recipe,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        id: str | None = None,
+        after: Iterable[Any] = (),
+        data: Iterable[TaskHandle[Any]] | None = None,
+    ) -> Job:
+        """Make a job with everything its recipe asks for; the engine has not seen it yet."""
+        if recipe.vetted_by is not self:
+            self.vet(recipe)
+        now = self.clock.now()
+        id = id or f"{self._prefix}{next(self._serial)}"
+        job = Job(id, recipe, now, args, kwargs or None, copy_context(), _get_running_loop())
+        options = recipe.call or ForCall()
+        handles = find_handles(args, kwargs) if data is None else data
+        job.dependencies = self._dependencies(job, handles, (*options.after, *after))
+        if options.delay is not None:
+            job.due = now + options.delay
+        if options.at is not None:
+            job.noted.due_at = options.at
+        if options.key is not None:
+            job.noted.key = options.key
+        return job
+
+    def _dependencies(
+        self, job: Job, handles: Iterable[TaskHandle[Any]], after: Iterable[Any]
+    ) -> tuple[Task, ...]:
+        found: dict[str, Task] = {}
+        for other in (*handles, *after):
+            if isinstance(other, TaskHandle):
+                if other._runtime is not self:
+                    raise TaskDependencyError(
+                        f"{other!r} belongs to another manager; await it and pass its result",
+                        job.id,
+                    )
+                found[other.id] = self.engine.tasks.get(other.id, other._job)
+            elif isinstance(other, str) and other in self.engine.tasks:
+                found[other] = self.engine.tasks[other]
+            elif isinstance(other, str):
+                itself = ": a task cannot depend on itself" if other == job.id else ""
+                raise TaskDependencyError(
+                    f"{job.label} depends on {other!r}, which no task has as its id{itself}", job.id
+                )
+            else:
+                raise TypeError(f"after= takes handles and ids, not {other!r}")
+        return tuple(found.values())
+
+    def _known(self, job: Job) -> Job | None:
+        key = job.notes.key if job.notes is not None else None
+        return cast("Job | None", self.engine.keys.get(key)) if key is not None else None
+
+    def vet(self, recipe: Recipe) -> None:
+        """Refuse what no executor here could run, before it is a task."""
+        spec = recipe.spec
+        executor = self.executors.get(spec.executor)
+        if executor is None:
+            if spec.executor != EXTERNAL:
+                known = ", ".join(sorted(self.executors))
+                raise ValueError(
+                    f"{spec.name}: there is no executor {spec.executor!r}; there are: {known}. "
+                    "Add one with executors={name: executor}"
+                )
+        elif (reason := executor.why_not(recipe.portable)) is not None:
+            raise SerializationError(f"{spec.name} cannot run on {spec.executor!r}: {reason}")
+        recipe.vetted_by = self
+
+    # -- asking for things ---------------------------------------------------------------------
+
+    def find(self, task: TaskHandle[Any] | str) -> Job | None:
+        """The job that a handle or an id means."""
+        if isinstance(task, TaskHandle):
+            if task._runtime is not self:
+                raise TaskNotFoundError(f"{task!r} belongs to another manager", task.id)
+            return task._job
+        if not isinstance(task, str):
+            raise TypeError(f"a task is named by its handle or its id, not by {task!r}")
+        return cast("Job | None", self.engine.tasks.get(task))
+
+    def release(self, job: Job) -> TaskHandle[Any]:
+        """Let a held job run when it can."""
+        with self.lock:
+            if not self.accepting:
+                raise closed_error()
+            self.engine.release(job, self.clock.now())
+        self.pump.wake()
+        return TaskHandle(job, self)
+
+    def cancel(self, job: Job, cause: str = "asked") -> bool:
+        """Cancel a job; False if it had ended."""
+        with self.lock:
+            cancelled = self.engine.cancel(job, self.clock.now(), cause)
+        self.pump.wake()
+        return cancelled
+
+    def retry(self, job: Job, *, downstream: bool = False) -> TaskHandle[Any]:
+        """Give an ended job another run."""
+        with self.lock:
+            now = self.clock.now()
+            renewed = self.engine.retry(
+                job, now, lambda old: cast("Job", old).renewed(now), downstream=downstream
+            )
+        self.pump.wake()
+        return TaskHandle(cast("Job", renewed[0]), self)
+
+    def by_hand(self, job: Job, outcome: Outcome | None = None) -> bool:
+        """Start an external job, or with an ``outcome`` end it; False if it cannot be."""
+        with self.lock:
+            now = self.clock.now()
+            started = self.engine.start_by_hand(job, now)
+            done = started if outcome is None else job.status is RUNNING
+            if done and outcome is not None:
+                self.engine.settle([(job, job.run, outcome)], now)
+        self.pump.wake()
+        return done
+
+    def progress(self, job: Job, fraction: float, message: str) -> bool:
+        """Note how far a running job is."""
+        with self.lock:
+            return self.engine.progress(job, fraction, message)
+
+    def info(self, job: Job) -> TaskInfo:
+        """A picture of a job."""
+        with self.lock:
+            return TaskInfo.of(job, self.clock.wall() - self.clock.now())
+
+    def infos(self, wanted: Callable[[Task], bool], limit: int | None = None) -> list[TaskInfo]:
+        """Pictures of the jobs that are wanted, in the order they were submitted."""
+        with self.lock:
+            offset = self.clock.wall() - self.clock.now()
+            found = (task for task in self.engine.tasks.values() if wanted(task))
+            return [TaskInfo.of(task, offset) for task in itertools.islice(found, limit)]
+
+    def jobs(self, wanted: Callable[[Task], bool]) -> list[Job]:
+        """The jobs that are wanted."""
+        with self.lock:
+            return [cast("Job", task) for task in self.engine.tasks.values() if wanted(task)]
+
+    def cleanup(self, older_than: float) -> int:
+        """Forget what ended longer ago; returns how many tasks."""
+        with self.lock:
+            old = self.engine.retention.pop_ended_before(self.clock.now() - older_than)
+            forgotten = [task for task in old if self.engine.forget(task)]
+        self.note_forgotten(forgotten)
+        return len(forgotten)
+
+    def explain(self, job: Job) -> str:
+        """Why a job is not running, or how it ended."""
+        with self.lock:
+            return explain(self.engine, job, self.clock.now(), self.clock.wall())
+
+    def metrics(self) -> Metrics:
+        """Figures about everything."""
+        abandoned = sum(e.figures().get("abandoned", 0) for e in self.executors.values())
+        with self.lock:
+            return measure(
+                self.engine, abandoned_threads=abandoned, dropped_changes=self.bus.dropped
+            )
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    def watch(self, job: Job, callback: Callable[[Any], None]) -> bool:
+        """Have ``callback`` called when ``job`` has ended; False if it has."""
+        with self.lock:
+            if job.outcome is not None:
+                return False
+            if job.watchers is None:
+                job.watchers = [callback]
+            else:
+                job.watchers.append(callback)
+            return True
+
+    def unwatch(self, job: Job, callback: Callable[[Any], None]) -> None:
+        """Forget ``callback``."""
+        with self.lock:
+            if job.watchers is not None and callback in job.watchers:
+                job.watchers.remove(callback)
+
+    def begin_wait(self, waiter: Link | None, targets: Sequence[Job] | None) -> NestedWait | None:
+        """If a task of ours is about to wait, lend its slot; raises DeadlockError if it must not."""
+        if targets is None or not isinstance(waiter, Run) or waiter.runtime is not self:
+            return None
+        job = waiter.job
+        with self.lock:
+            if job.status is not RUNNING or job.run != waiter.number:
+                return None  # it has been given up: it holds no slot and keeps nobody waiting
+            self.engine.waits.begin(job, targets)
+        self.pump.wake()
+        return NestedWait(self, job, targets)
+
+    def value_for(self, handle: TaskHandle[Any]) -> Any:
+        """What takes the place of a handle among the arguments: its result, or its error."""
+        job = cast("Job", self.engine.tasks.get(handle.id, handle._job))
+        if isinstance(job.outcome, Ok):
+            return handle._pick(job.outcome.value)
+        job.looked = True
+        return error_of(job)
+
+    def portal(self, loop: asyncio.AbstractEventLoop) -> Portal:
+        """The way onto ``loop``, which runs in this thread."""
+        portal = self._portals.get(loop)
+        if portal is None:
+            for other in [other for other in self._portals if other.is_closed()]:
+                del self._portals[other]
+            portal = self._portals[loop] = Portal(loop, threading.get_ident())
+        return portal
+
+    def await_on_loop(self, run: Run, awaitable: Any) -> Any:
+        """Have what a function in a thread returned awaited on the loop it belongs to."""
+
+        async def awaited() -> Any:
+            return await awaitable
+
+        loop = run.loop or self.home_loop()
+        future = asyncio.run_coroutine_threadsafe(awaited(), loop)
+        run.cancel_elsewhere = future.cancel
+        return future.result()
+
+    def set_paused(self, paused: bool) -> None:
+        """Stop or resume starting tasks."""
+        with self.lock:
+            self.engine.paused = paused
+        self.pump.wake()
+
+    def set_limit(self, limit: int) -> None:
+        """Change how many tasks run at once."""
+        with self.lock:
+            self.engine.slots.limit = limit
+        self.pump.wake()
+
+    def measure_capacity(self) -> None:
+        """Tell the engine how much each executor can do now; with the lock held."""
+        for name, executor in self.executors.items():
+            self.engine.set_slots(name, executor.capacity)
+
+    def home_loop(self) -> asyncio.AbstractEventLoop:
+        """The manager's own loop."""
+        if self.home is None:
+            raise closed_error()
+        return self.home.loop
+
+    def attend(self) -> None:
+        """Ask those who wait for a state of the whole whether it has come; after every turn."""
+        with self.watch_lock:
+            asking = list(self.attendants)
+        satisfied = {asks for asks in asking if asks()}
+        if satisfied:
+            with self.watch_lock:
+                self.attendants = [asks for asks in self.attendants if asks not in satisfied]
+
+    def add_attendant(self, asks: Callable[[], bool]) -> None:
+        """Have ``asks`` called after every turn until it returns True."""
+        with self.watch_lock:
+            self.attendants.append(asks)
+        self.pump.wake()
+
+    # -- what must not go unnoticed ------------------------------------------------------------
+
+    def note_cleanup_errors(self, job: Job, errors: list[BaseException]) -> None:
+        """Keep and log what went wrong in a task's clean-ups."""
+        with self.lock:
+            job.noted.cleanup_errors.extend(errors)
+        for error in errors:
+            logger.error("a clean-up of %s raised", job.label, exc_info=error)
+
+    def note_forgotten(self, forgotten: Iterable[Task]) -> None:
+        """Log the failures among them that nobody looked at."""
+        for task in forgotten:
+            job = cast("Job", task)
+            if job.status is FAILED and not job.looked and isinstance(job.outcome, Err):
+                job.looked = True
+                if not isinstance(job.outcome.error, TaskDependencyError):
+                    logger.error(
+                        "%s failed and nobody looked: %s",
+                        job.label,
+                        describe(job.outcome.error),
+                        exc_info=job.outcome.error,
+                    )
+
+
+def closed_error() -> ManagerClosedError:
+    """What to say to those who come too early or too late."""
+    return ManagerClosedError(
+        "the manager is not open: use `with TaskManager() as tm` or `async with`, or call start()"
+    )

@@ -1,0 +1,173 @@
+"""Waits: one thing to wait for, in both worlds.
+
+``await`` it on an event loop, ask for ``.result(timeout)`` anywhere else, or ignore it: what it
+stands for has begun either way. There is no sync twin of any method because of this class.
+
+A waiter that gives up, by a timeout or by being cancelled, only stops waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .current import current_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from .job import Job
+    from .runtime import Runtime
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class Wait(ABC, Generic[T_co]):
+    """Something that will be there; see the module."""
+
+    __slots__ = ("__weakref__", "_runtime")
+
+    _runtime: Runtime
+
+    # What kinds of waits differ in.
+
+    @abstractmethod
+    def done(self) -> bool:
+        """Whether there is nothing left to wait for."""
+
+    @abstractmethod
+    def _value(self) -> T_co:
+        """What was waited for; raises what went wrong."""
+
+    @abstractmethod
+    def _watch(self, callback: Callable[[Any], None]) -> bool:
+        """Call ``callback``, on any thread, when done. False: it is done, nothing was entered."""
+
+    @abstractmethod
+    def _unwatch(self, callback: Callable[[Any], None]) -> None:
+        """Forget ``callback``."""
+
+    def _targets(self) -> Sequence[Job]:
+        """The tasks that are waited for, as far as this is about tasks."""
+        return ()
+
+    # What all share.
+
+    def __await__(self) -> Generator[Any, Any, T_co]:
+        if not self.done():
+            yield from self._pause().__await__()
+        return self._value()
+
+    def result(self, timeout: float | None = None) -> T_co:
+        """Block until it is there and return it; raise TimeoutError if that takes too long.
+
+        Refused on the thread of a running event loop, which it would stop: ``await`` there.
+        """
+        if not self.done():
+            if asyncio._get_running_loop() is not None:
+                raise RuntimeError(
+                    f"{self!r}.result() would block the running event loop; use `await` instead"
+                )
+            self._block(timeout)
+        return self._value()
+
+    async def _pause(self) -> None:
+        loop = asyncio.get_running_loop()
+        portal = self._runtime.portal(loop)
+        nested = self._runtime.begin_wait(current_run(), self._targets())
+        future = loop.create_future()
+
+        def wake(_: Any) -> None:
+            portal.resolve(future)
+
+        try:
+            if self._watch(wake):
+                try:
+                    await future
+                finally:
+                    self._unwatch(wake)
+        except BaseException:
+            # Whoever gives up unwinds at once; it does not queue for a slot to do so.
+            if nested is not None:
+                nested.abandon()
+            raise
+        if nested is not None:
+            await nested.resume_async(loop, portal)
+
+    def _block(self, timeout: float | None) -> None:
+        nested = self._runtime.begin_wait(current_run(), self._targets())
+        ready = threading.Lock()
+        ready.acquire()
+
+        def wake(_: Any) -> None:
+            ready.release()
+
+        try:
+            if self._watch(wake) and not ready.acquire(timeout=-1 if timeout is None else timeout):
+                self._unwatch(wake)
+                if not self.done():
+                    raise TimeoutError(f"{self!r} was not done within {timeout} s; it goes on")
+        except BaseException:
+            self._unwatch(wake)
+            if nested is not None:
+                nested.abandon()
+            raise
+        if nested is not None:
+            nested.resume_blocking()
+
+
+class Promise(Wait[T]):
+    """A wait that somebody settles, once; later settlements are ignored."""
+
+    __slots__ = ("_done", "_error", "_result", "_what", "_watchers")
+
+    def __init__(self, runtime: Runtime, what: str) -> None:
+        self._runtime = runtime
+        self._what = what
+        self._done = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._watchers: list[Callable[[Any], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<{self._what}{', done' if self._done else ''}>"
+
+    def done(self) -> bool:
+        return self._done
+
+    def keep(self, result: T) -> None:
+        """Settle with a result."""
+        self._settle(result, None)
+
+    def break_(self, error: BaseException) -> None:
+        """Settle with an error."""
+        self._settle(None, error)
+
+    def _settle(self, result: T | None, error: BaseException | None) -> None:
+        with self._runtime.watch_lock:
+            if self._done:
+                return
+            self._done = True
+            self._result, self._error = result, error
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            watcher(self)
+
+    def _value(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # kept with a T
+
+    def _watch(self, callback: Callable[[Any], None]) -> bool:
+        with self._runtime.watch_lock:
+            if not self._done:
+                self._watchers.append(callback)
+            return not self._done
+
+    def _unwatch(self, callback: Callable[[Any], None]) -> None:
+        with self._runtime.watch_lock:
+            if callback in self._watchers:
+                self._watchers.remove(callback)

@@ -1,0 +1,236 @@
+"""The manager's verbs by id: a task is registered first, executed later, and asked about by name.
+
+Reads of an unknown id give None, commands give False; only what promises a result raises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._core.outcome import Ok
+from ._core.policies import Retry
+from ._core.states import TaskPriority, TaskStatus
+from ._numbers import require_count, require_seconds
+from ._runtime.handle import TaskHandle, error_of
+from .errors import InvalidTaskStateError, TaskNotFoundError
+
+if TYPE_CHECKING:
+    from ._core.info import TaskInfo
+    from ._core.metrics import Metrics
+    from ._core.task import Task
+    from ._runtime.job import Job
+    from ._runtime.runtime import Runtime
+    from .errors import TaskError
+
+_OPTIONS = ("priority", "timeout", "description", "tags", "metadata", "executor")
+
+
+class ById:
+    """What a task manager does with ids; a handle is accepted wherever an id is."""
+
+    _runtime: Runtime
+
+    def register_task(
+        self,
+        name: str,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        priority: TaskPriority | str | None = None,
+        dependencies: Iterable[TaskHandle[Any] | str] | None = None,
+        max_retries: int | None = None,
+        retry_delay: float | None = None,
+        timeout: float | None = None,
+        description: str | None = None,
+        tags: Iterable[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        executor: str | None = None,
+        task_id: str | None = None,
+    ) -> str:
+        """Take a task in and hold it until it is executed; returns its id."""
+        from .decorators import task
+
+        given = (priority, timeout, description, tags, metadata, executor)
+        options: dict[str, Any] = {
+            option: value
+            for option, value in zip(_OPTIONS, given, strict=True)
+            if value is not None
+        }
+        if max_retries is not None or retry_delay is not None:
+            options["retry"] = Retry(
+                retries=require_count("max_retries", max_retries or 0),
+                delay=1.0
+                if retry_delay is None
+                else require_seconds("retry_delay", retry_delay, zero=True),
+            )
+        recipe = self._runtime.recipe_of(task(func, name=name, **options))
+        keywords = dict(kwargs or {})
+        recipe.shape.check(args, keywords)
+        job = self._runtime.job(recipe, args, keywords, id=task_id, after=dependencies or ())
+        job.held = True
+        return self._runtime.submit_job(job).id
+
+    def execute_task(self, task: TaskHandle[Any] | str) -> TaskHandle[Any]:
+        """Let a registered task run, with the registered tasks it depends on; wait for the result.
+
+        Raises TaskNotFoundError for an unknown id and InvalidTaskStateError for a task that has
+        already run.
+        """
+        job = self._job(task)
+        if job.outcome is not None:
+            raise InvalidTaskStateError(
+                f"{job.label} is {job.status}; `manager.retry(id)` gives it another run", job.id
+            )
+        return self._runtime.release(job)
+
+    def cancel_task(self, task: TaskHandle[Any] | str) -> bool:
+        """Cancel a task; False if it had ended or is unknown."""
+        job = self._runtime.find(task)
+        return job is not None and self._runtime.cancel(job)
+
+    def get_task(self, task: TaskHandle[Any] | str) -> TaskInfo | None:
+        """All there is to know about a task."""
+        job = self._runtime.find(task)
+        return self._runtime.info(job) if job is not None else None
+
+    def get_task_status(self, task: TaskHandle[Any] | str) -> TaskStatus | None:
+        """Where a task stands."""
+        job = self._runtime.find(task)
+        return job.status if job is not None else None
+
+    def get_task_result(self, task: TaskHandle[Any] | str) -> Any:
+        """The result of a completed task; None for any other."""
+        job = self._runtime.find(task)
+        outcome = job.outcome if job is not None else None
+        return outcome.value if isinstance(outcome, Ok) else None
+
+    def get_task_error(self, task: TaskHandle[Any] | str) -> TaskError | None:
+        """The error of a task that failed or was cancelled; None for any other."""
+        job = self._runtime.find(task)
+        if job is None:
+            return None
+        job.looked = True
+        return error_of(job)
+
+    def get_task_progress(self, task: TaskHandle[Any] | str) -> tuple[float, str]:
+        """How far a task is, from 0 to 1, and what it is doing."""
+        info = self.get_task(task)
+        return (info.progress, info.message) if info is not None else (0.0, "")
+
+    def update_task_progress(
+        self, task: TaskHandle[Any] | str, progress: float, message: str = ""
+    ) -> bool:
+        """Say from outside how far a running task is; False if it is not running."""
+        if math.isnan(progress):
+            raise ValueError("progress takes a number from 0 to 1, not nan")
+        job = self._runtime.find(task)
+        return job is not None and self._runtime.progress(job, progress, message)
+
+    def list_tasks(
+        self,
+        *,
+        status: TaskStatus | str | Iterable[TaskStatus | str] | None = None,
+        name: str | None = None,
+        type: str | None = None,
+        tag: str | None = None,
+        owner: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        priority: TaskPriority | str | None = None,
+        executor: str | None = None,
+        parent: TaskHandle[Any] | str | None = None,
+        key: str | None = None,
+        limit: int | None = None,
+    ) -> list[TaskInfo]:
+        """The tasks that fit every filter given, in the order they were submitted."""
+        wanted = self._filter(
+            status=status, name=name, type=type, tag=tag, owner=owner, metadata=metadata,
+            priority=priority, executor=executor, parent=parent, key=key,
+        )  # fmt: skip
+        return self._runtime.infos(wanted, limit)
+
+    def cancel_all(self, **filters: Any) -> int:
+        """Cancel all tasks that fit the filters of :meth:`list_tasks`; returns how many."""
+        jobs = self._runtime.jobs(self._filter(**filters))
+        return sum(self._runtime.cancel(job) for job in jobs)
+
+    def retry_all(self, **filters: Any) -> list[TaskHandle[Any]]:
+        """Give every failed or cancelled task that fits the filters another run."""
+        filters.setdefault("status", (TaskStatus.FAILED, TaskStatus.CANCELLED))
+        return [
+            self._runtime.retry(job)
+            for job in self._runtime.jobs(self._filter(**filters))
+            if job.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}
+        ]
+
+    def retry(self, task: TaskHandle[Any] | str, *, downstream: bool = False) -> TaskHandle[Any]:
+        """Give a failed or cancelled task another run, through the new handle that is returned.
+
+        ``downstream`` also retries what failed or was cancelled because of it.
+        """
+        job = self._job(task.id if isinstance(task, TaskHandle) else task)
+        return self._runtime.retry(job, downstream=downstream)
+
+    def explain(self, task: TaskHandle[Any] | str) -> str:
+        """Why a task is not running, or how it ended, in a sentence."""
+        return self._runtime.explain(self._job(task))
+
+    def get_metrics(self) -> Metrics:
+        """Figures about all tasks that are remembered."""
+        return self._runtime.metrics()
+
+    def cleanup(self, older_than: float = 0.0) -> int:
+        """Forget the tasks that ended more than ``older_than`` seconds ago; returns how many."""
+        return self._runtime.cleanup(require_seconds("older_than", older_than, zero=True))
+
+    def _job(self, task: TaskHandle[Any] | str) -> Job:
+        job = self._runtime.find(task)
+        if job is None:
+            raise TaskNotFoundError(
+                f"there is no task {task!r}: it never existed, or it ended and was forgotten",
+                str(task),
+            )
+        return job
+
+    def _filter(
+        self,
+        *,
+        status: Any = None,
+        tag: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        priority: TaskPriority | str | None = None,
+        parent: TaskHandle[Any] | str | None = None,
+        key: str | None = None,
+        **equal: Any,
+    ) -> Callable[[Task], bool]:
+        """A test for tasks; ``equal`` are the fields of Spec that must equal what is given."""
+        unknown = equal.keys() - {"name", "type", "owner", "executor"}
+        if unknown:
+            raise TypeError(f"tasks cannot be filtered by {', '.join(sorted(unknown))}")
+        statuses = None
+        if status is not None:
+            several = (status,) if isinstance(status, str) else status
+            statuses = {TaskStatus(one.lower()) for one in several}
+        level = TaskPriority(priority) if priority is not None else None
+        parent_id = parent.id if isinstance(parent, TaskHandle) else parent
+        fields = [(field, value) for field, value in equal.items() if value is not None]
+        items = list((metadata or {}).items())
+
+        def wanted(task: Task) -> bool:
+            spec, notes = task.spec, task.notes
+            return (
+                (statuses is None or task.status in statuses)
+                and (tag is None or tag in spec.tags)
+                and (level is None or spec.priority == level)
+                and all(getattr(spec, field) == value for field, value in fields)
+                and all(name in spec.metadata and spec.metadata[name] == v for name, v in items)
+                and (
+                    parent_id is None
+                    or bool(notes and notes.parent and notes.parent.id == parent_id)
+                )
+                and (key is None or bool(notes and notes.key == key))
+            )
+
+        return wanted

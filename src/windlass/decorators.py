@@ -1,0 +1,279 @@
+"""``@task``: a function together with what should be asked of the tasks that run it.
+
+The decorator starts nothing and changes nothing about calling the function: ``fetch(url)`` runs as
+if it were undecorated. ``manager.submit(fetch, url)`` makes a task of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import sys
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+
+from ._core.policies import NO_RETRY, Retry
+from ._core.spec import RunIf, Spec
+from ._core.states import TaskPriority
+from ._numbers import require_count, require_seconds
+from ._runtime.handle import TaskHandle
+from ._runtime.recipe import ForCall, Recipe
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+
+
+class TaskOptions(TypedDict, total=False):
+    """What can be asked of every task of a function."""
+
+    name: str
+    type: str
+    description: str
+    tags: Iterable[str]
+    metadata: Mapping[str, Any]
+    owner: str | None
+    priority: TaskPriority | str
+    executor: str
+    retry: Retry | None
+    max_retries: int
+    retry_delay: float
+    timeout: float | None
+    total_timeout: float | None
+    expires: float | None
+    run_if: RunIf
+    max_crashes: int
+    id: str
+    aliases: Sequence[str]
+
+
+class CallOptions(TaskOptions, total=False):
+    """What can be asked of one call."""
+
+    after: Sequence[TaskHandle[Any] | str]
+    key: str
+    delay: float
+    at: datetime | float
+
+
+_FOR_CALL = frozenset({"after", "key", "delay", "at"})
+_KNOWN = frozenset(TaskOptions.__annotations__) | _FOR_CALL
+
+# Every decorated function by its stable id, so that other processes can find it.
+_registry: dict[str, TaskFunction[Any, Any, Any]] = {}
+
+
+class TaskFunction(Generic[P, R, C]):
+    """A function with options. Calling it runs the function; ``manager.submit`` makes a task."""
+
+    __slots__ = ("__dict__", "__weakref__", "_id", "_recipe")
+
+    def __init__(self, recipe: Recipe, id: str) -> None:
+        functools.update_wrapper(self, recipe.function)
+        recipe.portable = self
+        self._recipe = recipe
+        self._id = id
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        return cast("C", self._recipe.function(*args, **kwargs))
+
+    def __repr__(self) -> str:
+        return f"<task {self._id}>"
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        return types.MethodType(self, instance)
+
+    @property
+    def id(self) -> str:
+        """The stable id: module and name unless ``id=`` was given."""
+        return self._id
+
+    def options(self, **options: Unpack[CallOptions]) -> TaskFunction[P, R, C]:
+        """The same function with other options, for one call or several."""
+        old = self._recipe
+        id = options.pop("id", None) or self._id
+        spec, call = _apply(old.spec, old.call, options)
+        return TaskFunction(Recipe(old.function, None, spec, old.shape, call), id)
+
+    def __reduce__(self) -> Any:
+        function = self._recipe.function
+        module, qualname = function.__module__, function.__qualname__
+        if _look_up(module, qualname) is function:
+            return _itself, (function,)  # not decorated: task(func, ...) made this
+        return _find, (self._id, module, qualname)
+
+
+def _itself(function: Any) -> Any:
+    return function
+
+
+def _look_up(module: str, qualname: str) -> Any:
+    found: Any = sys.modules.get(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _find(id: str, module: str, qualname: str) -> Any:
+    """The decorated function that was pickled as these."""
+    if id not in _registry:
+        importlib.import_module(module)
+    return _registry.get(id) or _look_up(module, qualname)
+
+
+@overload
+def task(
+    function: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[TaskOptions]
+) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+@overload
+def task(
+    function: Callable[P, Awaitable[R]], /, **options: Unpack[TaskOptions]
+) -> TaskFunction[P, R, Awaitable[R]]: ...
+@overload
+def task(function: Callable[P, R], /, **options: Unpack[TaskOptions]) -> TaskFunction[P, R, R]: ...
+@overload
+def task(**options: Unpack[TaskOptions]) -> _Decorator: ...
+def task(function: Any = None, /, **options: Any) -> Any:
+    """Give a function the options its tasks are to have.
+
+    As a decorator, ``@task`` or ``@task(retry=Retry(3), timeout=30)``; as a function,
+    ``task(func, timeout=5)`` for a function that is not decorated.
+    """
+    for name in _FOR_CALL & options.keys():
+        raise TypeError(f"{name}= is for one call: use func.options({name}=...) when submitting")
+    if function is None:
+        return lambda decorated: task(decorated, **options)
+    if isinstance(function, TaskFunction):
+        return function.options(**options)
+    require_function(function)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    id = options.pop("id", None) or f"{_module_of(function)}.{name}"
+    aliases = options.pop("aliases", ())
+    spec, _ = _apply(_default_spec(function), None, options)
+    made: TaskFunction[Any, Any, Any] = TaskFunction(Recipe.of(function, None, spec), id)
+    for known_as in (id, *aliases):
+        _registry[known_as] = made
+    return made
+
+
+class _Decorator:
+    """The type of ``task(**options)``, for type checkers alone."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Awaitable[R]], /
+    ) -> TaskFunction[P, R, Awaitable[R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
+    def __call__(self, function: Any, /) -> Any: ...
+
+
+def require_function(function: Any) -> None:
+    """Raise TypeError, with the remedy, for what cannot be a task's function."""
+    if inspect.iscoroutine(function) or inspect.isawaitable(function):
+        if inspect.iscoroutine(function):
+            function.close()  # or Python would warn that it was never awaited
+        raise TypeError(
+            "a task is made of a function and its arguments, not of a coroutine: write "
+            "submit(fetch, url) instead of submit(fetch(url))"
+        )
+    if not callable(function):
+        raise TypeError(f"a task is made of a function, not of {function!r}")
+
+
+def recipe_of(function: Any) -> Recipe:
+    """The recipe of a decorated function, or of a plain one with default options."""
+    if isinstance(function, TaskFunction):
+        return function._recipe
+    try:
+        known = _plain.get(function)
+    except TypeError:  # not hashable, then it is worked out each time
+        known = None
+    if known is None:
+        require_function(function)
+        known = Recipe.of(function, function, _default_spec(function))
+        if len(_plain) >= _MANY:
+            _plain.clear()
+        if getattr(function, "__hash__", None) is not None:
+            _plain[function] = known
+    return known
+
+
+# The recipes of undecorated functions; bounded, because lambdas come and go.
+_plain: dict[Any, Recipe] = {}
+_MANY = 512
+
+
+def _default_spec(function: Any) -> Spec:
+    asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  # an object whose __call__ is async
+    )
+    inner = function.func if isinstance(function, functools.partial) else function
+    name = getattr(inner, "__name__", type(inner).__name__)
+    return Spec(name=name, executor="async" if asynchronous else "thread")
+
+
+def _module_of(function: Any) -> str:
+    module = getattr(function, "__module__", None) or "builtins"
+    if module in {"__main__", "__mp_main__"}:
+        # A script is known by its file, so that its id is the same wherever it is imported.
+        file = getattr(sys.modules.get(module), "__file__", None)
+        return Path(file).stem if file else "__main__"
+    return str(module)
+
+
+def _apply(
+    spec: Spec, call: ForCall | None, options: Mapping[str, Any]
+) -> tuple[Spec, ForCall | None]:
+    """``spec`` and ``call`` with ``options``, as people write them, applied."""
+    unknown = options.keys() - _KNOWN
+    if unknown:
+        raise TypeError(
+            f"there is no option {', '.join(sorted(unknown))}; there are: {', '.join(sorted(_KNOWN))}"
+        )
+    if {"id", "aliases"} & options.keys():
+        raise TypeError("id= and aliases= name the function and belong into @task(...)")
+    changes = {name: value for name, value in options.items() if name not in _FOR_CALL}
+    _translate(changes, spec)
+    for_call = {name: options[name] for name in _FOR_CALL & options.keys()}
+    if not for_call:
+        return dataclasses.replace(spec, **changes), call
+    if for_call.get("delay") is not None:
+        require_seconds("delay", for_call["delay"], zero=True)
+    if isinstance(at := for_call.get("at"), datetime):
+        for_call["at"] = at.timestamp()
+    if isinstance(for_call.get("after"), (TaskHandle, str)):
+        for_call["after"] = (for_call["after"],)
+    return dataclasses.replace(spec, **changes), (call or ForCall())._replace(**for_call)
+
+
+def _translate(changes: dict[str, Any], spec: Spec) -> None:
+    """Turn options as people write them into fields of Spec, in place."""
+    if isinstance(changes.get("priority"), str):
+        changes["priority"] = TaskPriority(changes["priority"])
+    if "tags" in changes:
+        tags = changes["tags"]
+        if isinstance(tags, str):
+            raise TypeError(f"tags= takes several tags, not one text: write tags=[{tags!r}]")
+        changes["tags"] = frozenset(tags)
+    if "metadata" in changes:
+        changes["metadata"] = dict(changes["metadata"])
+    if "max_retries" in changes or "retry_delay" in changes:
+        if "retry" in changes:
+            raise TypeError("give either retry=Retry(...), or max_retries= and retry_delay=")
+        retries = require_count("max_retries", changes.pop("max_retries", spec.retry.retries))
+        delay = require_seconds("retry_delay", changes.pop("retry_delay", 1.0), zero=True)
+        changes["retry"] = Retry(retries=retries, delay=delay)
+    if changes.get("retry", ...) is None:
+        changes["retry"] = NO_RETRY

@@ -1,0 +1,18 @@
+"""Coroutines, on the event loops they belong to; any number at once, and free to wait for others."""
+
+from __future__ import annotations
+
+import sys
+
+from .._core.pools import Traits
+from .lanes import LaneExecutor
+
+
+class CoroutineExecutor(LaneExecutor):
+    """Runs each call on the loop it was submitted on, else on the manager's own.
+
+    A stopped call gets a CancelledError, and ``grace`` seconds to clean up.
+    """
+
+    def __init__(self, *, grace: float = 10.0) -> None:
+        super().__init__(Traits(slots=sys.maxsize, grace=grace, max_waiting=sys.maxsize))

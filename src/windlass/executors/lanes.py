@@ -1,0 +1,205 @@
+"""Lanes: how many coroutines share few asyncio tasks.
+
+A lane is an asyncio task that runs one coroutine after another. A coroutine that never suspends
+costs no asyncio task of its own, and one that does holds on to its lane while others go on with
+the queue.
+
+How many lanes there must be shows itself. One lane is woken for a batch. If a check, scheduled
+behind it, finds work still queued, the lane was suspended by its call, and twice as many lanes are
+woken as before. So a thousand quick coroutines share one lane, and a thousand slow ones have a
+thousand after ten rounds.
+
+A lane whose call was stopped, or ended in any way but a result, is not used again: what is left of
+a cancellation belongs to the asyncio task that got it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from .._core.outcome import Err, Ok
+from .._core.pools import Traits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..ports import Call, Report
+
+# A lane lets the loop breathe after so many calls in a row.
+_IN_A_ROW = 256
+_SPARE_LANES = 128
+
+
+class LaneExecutor:
+    """Runs each call on the loop it was submitted on, else on the manager's own."""
+
+    def __init__(self, traits: Traits) -> None:
+        self.traits = traits
+        self._lanes: dict[asyncio.AbstractEventLoop, Lanes] = {}
+        self._report: Report
+        self._idle: Callable[[], None]
+        self._home: asyncio.AbstractEventLoop
+
+    @property
+    def capacity(self) -> int:
+        return self.traits.slots
+
+    def open(
+        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
+    ) -> None:
+        self._home, self._report, self._idle = loop, report, idle
+
+    def why_not(self, function: Any) -> str | None:
+        return None
+
+    def start(self, calls: Sequence[Call]) -> None:
+        home = self._home
+        if all(call.loop is home or call.loop is None for call in calls):
+            self._lanes_of(home).feed(calls)
+            return
+        by_loop: dict[asyncio.AbstractEventLoop, list[Call]] = {}
+        for call in calls:
+            by_loop.setdefault(call.loop or home, []).append(call)
+        for loop, batch in by_loop.items():
+            if loop is home:
+                self._lanes_of(loop).feed(batch)
+                continue
+            try:
+                loop.call_soon_threadsafe(self._lanes_of(loop).feed, batch)
+            except RuntimeError:
+                self._lanes.pop(loop)
+                for call in batch:
+                    self._report(call, Err(_closed_loop(call), raised=False))
+
+    def stop(self, call: Call) -> None:
+        loop = call.loop or self._home
+        lanes = self._lanes.get(loop)
+        if lanes is None:
+            return
+        if loop is self._home:
+            lanes.stop(call)
+        else:
+            try:
+                loop.call_soon_threadsafe(lanes.stop, call)
+            except RuntimeError:
+                self._report(call, Err(_closed_loop(call), raised=False))
+
+    def close(self) -> None:
+        for loop, lanes in self._lanes.items():
+            if loop is self._home:
+                lanes.dismiss()
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(lanes.dismiss)
+        self._lanes = {}
+
+    def figures(self) -> Mapping[str, int]:
+        return {}
+
+    def _lanes_of(self, loop: asyncio.AbstractEventLoop) -> Lanes:
+        lanes = self._lanes.get(loop)
+        if lanes is None:
+            for other in [other for other in self._lanes if other.is_closed()]:
+                del self._lanes[other]
+            lanes = self._lanes[loop] = Lanes(loop, self._report, self._idle)
+        return lanes
+
+
+def _closed_loop(call: Call) -> RuntimeError:
+    return RuntimeError(
+        f"{call.name} [{call.task_id}] was submitted on an event loop that is closed now"
+    )
+
+
+class Lanes:
+    """The lanes of one loop; everything but ``__init__`` is called on its thread."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._report = report
+        self._on_idle = idle
+        self._queue: deque[Call] = deque()
+        self._spare: list[asyncio.Future[bool]] = []
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them only weakly
+        self._checking = False
+        self._inline = False
+        self._burst = 1
+        self._dismissed = False
+
+    def feed(self, calls: Sequence[Call]) -> None:
+        """Run ``calls`` soon."""
+        self._queue.extend(calls)
+        if not self._checking:
+            self._checking = True
+            self._burst = 1
+            if self._inline:  # the lane that asked for more will see to them itself
+                self._loop.call_soon(self._more_lanes)
+            else:
+                self._more_lanes()
+
+    def stop(self, call: Call) -> None:
+        """Cancel ``call``, wherever it is."""
+        lane = call.place
+        if lane is not None:
+            lane.cancel()
+        elif call in self._queue:
+            self._queue.remove(call)
+            self._report(call, Err(asyncio.CancelledError()))
+
+    def dismiss(self) -> None:
+        """Send the idle lanes away, and the busy ones when they are done."""
+        self._dismissed = True
+        for spare in self._spare:
+            if not spare.done():
+                spare.set_result(False)
+        self._spare = []
+
+    def _more_lanes(self) -> None:
+        if not self._queue:
+            self._checking = False
+            return
+        for _ in range(min(self._burst, len(self._queue))):
+            while self._spare and self._spare[-1].done():
+                self._spare.pop()
+            if self._spare:
+                self._spare.pop().set_result(True)
+            else:
+                task = self._loop.create_task(self._lane(), name="windlass-lane")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        self._burst *= 2
+        self._loop.call_soon(self._more_lanes)
+
+    async def _lane(self) -> None:
+        me = asyncio.current_task()
+        queue, report = self._queue, self._report
+        in_a_row = 0
+        while True:
+            while queue:
+                call = queue.popleft()
+                call.place = me
+                outcome = await call.run_async()
+                call.place = None
+                report(call, outcome)
+                if type(outcome) is not Ok or me.cancelling():  # type: ignore[union-attr]
+                    return
+                in_a_row += 1
+                if in_a_row >= _IN_A_ROW:
+                    in_a_row = 0
+                    await asyncio.sleep(0)
+            # This may well bring more, without a round through the loop.
+            self._inline = True
+            self._on_idle()
+            self._inline = False
+            if queue:
+                continue
+            if self._dismissed or len(self._spare) >= _SPARE_LANES:
+                return
+            in_a_row = 0
+            woken = self._loop.create_future()
+            self._spare.append(woken)
+            if not await woken:
+                return

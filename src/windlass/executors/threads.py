@@ -1,0 +1,161 @@
+"""Plain functions, on daemon threads of our own.
+
+The threads are ours, not ``concurrent.futures``', because of what happens to a function that will
+not stop: its thread is *abandoned*. It no longer counts, another takes its place, its late result
+is ignored, and, being a daemon, it never keeps the interpreter alive.
+
+Guarantees:
+
+- A call is handed to an idle thread, the most recently idle one, or to a new thread at once.
+- There are never more threads than calls were running at the same time, plus abandoned ones.
+- At most ``max_abandoned`` threads are abandoned at a time. Beyond that a stopped call goes on
+  taking its place, so that a program that hangs again and again comes to a halt, with a warning,
+  instead of filling memory with threads.
+- An idle thread leaves after ``IDLE_SECONDS``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from .._core.pools import Traits
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ..ports import Call, Report
+
+logger = logging.getLogger("windlass")
+
+IDLE_SECONDS = 10.0
+
+
+def default_slots() -> int:
+    """As many threads as the standard library's pool would have."""
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
+class ThreadExecutor:
+    """Runs each call on a thread; see the module."""
+
+    def __init__(
+        self, slots: int | None = None, *, max_abandoned: int = 64, max_waiting: int = 256
+    ) -> None:
+        self.traits = Traits(slots=slots or default_slots(), lingers=True, max_waiting=max_waiting)
+        self.max_abandoned = max_abandoned
+        self._idle: list[_Worker] = []  # append and pop are atomic
+        self._abandoned: set[_Worker] = set()
+        self._lock = threading.Lock()
+        self._report: Report
+        self._open = False
+        self._count = 0
+
+    @property
+    def capacity(self) -> int:
+        return self.traits.slots - max(0, len(self._abandoned) - self.max_abandoned)
+
+    def open(
+        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
+    ) -> None:
+        self._report = report
+        self._open = True
+
+    def why_not(self, function: Any) -> str | None:
+        return None
+
+    def start(self, calls: Sequence[Call]) -> None:
+        for call in calls:
+            try:
+                worker = self._idle.pop()
+            except IndexError:
+                self._count += 1
+                worker = _Worker(self, f"windlass-thread-{self._count}")
+            call.place = worker
+            worker.calls.put(call)
+
+    def stop(self, call: Call) -> None:
+        with self._lock:
+            worker = call.place
+            if worker is None:
+                return  # it has just returned
+            worker.abandoned = True
+            self._abandoned.add(worker)
+            abandoned = len(self._abandoned)
+        call.interrupt()
+        if abandoned == self.max_abandoned + 1:
+            logger.warning(
+                "%d threads run functions that were stopped but do not return; from now on they "
+                "take the place of others. Have them call current_task().check_cancelled(): %s",
+                abandoned,
+                ", ".join(sorted(worker.running for worker in self._abandoned)[:10]),
+            )
+
+    def close(self) -> None:
+        self._open = False
+        while self._idle:
+            self._idle.pop().calls.put(None)
+
+    def figures(self) -> Mapping[str, int]:
+        return {"abandoned": len(self._abandoned)}
+
+    def left_behind(self) -> list[str]:
+        """The names of the tasks whose functions still run though they were stopped."""
+        with self._lock:
+            return sorted(worker.running for worker in self._abandoned)
+
+    # -- called by the threads -----------------------------------------------------------------
+
+    def returned(self, worker: _Worker, call: Call) -> bool:
+        """Whether ``worker``, whose call is over, is to wait for another."""
+        with self._lock:
+            call.place = None
+            if worker.abandoned:
+                self._abandoned.discard(worker)
+                return False
+        if not self._open:
+            return False
+        self._idle.append(worker)
+        return True
+
+    def leave(self, worker: _Worker) -> bool:
+        """Whether an idle ``worker`` may go: not if it was just given a call."""
+        try:
+            self._idle.remove(worker)
+        except ValueError:
+            return False
+        return True
+
+
+class _Worker:
+    """One thread, and the queue of the one call it is to run next."""
+
+    def __init__(self, executor: ThreadExecutor, name: str) -> None:
+        self.calls: SimpleQueue[Call | None] = SimpleQueue()
+        self.abandoned = False
+        self.running = ""
+        self._executor = executor
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def _work(self) -> None:
+        executor = self._executor
+        while True:
+            try:
+                call = self.calls.get(timeout=IDLE_SECONDS)
+            except Empty:
+                if executor.leave(self):
+                    return
+                continue
+            if call is None:
+                return
+            self.running = f"{call.name} [{call.task_id}]"
+            outcome = call.run()
+            stay = executor.returned(self, call)
+            executor._report(call, outcome)
+            if not stay:
+                return
+            del call, outcome  # an idle thread holds on to nothing

@@ -1,0 +1,367 @@
+"""The task manager: the one class people need, and the one file that names the executors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import Any, Literal, ParamSpec, TypeVar, overload
+
+from ._core.states import TaskPriority
+from ._numbers import require_count, require_seconds
+from ._runtime.bus import BUFFER, Heard, Subscription
+from ._runtime.chunks import submit_chunks
+from ._runtime.clock import SystemClock
+from ._runtime.combined import AsCompleted, Gathering
+from ._runtime.current import CurrentTask, current_run
+from ._runtime.doors import Doors
+from ._runtime.draw import Format, draw
+from ._runtime.external import ExternalTask
+from ._runtime.futures import ManagerExecutor
+from ._runtime.graph import Call, submit_graph
+from ._runtime.group import TaskGroup
+from ._runtime.handle import TaskHandle
+from ._runtime.logs import install_log_context, log_changes
+from ._runtime.run import Run
+from ._runtime.runtime import EXTERNAL, Runtime
+from ._runtime.wait import Promise, Wait
+from .byid import ById
+from .decorators import TaskFunction, recipe_of, task
+from .executors.coroutines import CoroutineExecutor
+from .executors.processes import ProcessExecutor
+from .executors.sequential import SequentialExecutor
+from .executors.threads import ThreadExecutor
+from .ports import Clock, Executor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TaskManager(ById):
+    """Runs tasks: when their dependencies are done, by priority, within limits.
+
+    Open it with ``async with`` in a coroutine or ``with`` in plain code; leaving the block waits
+    for all tasks. All of its methods can be called from any thread.
+
+    Args:
+        max_concurrent_tasks: how many tasks run at once, of all local executors together.
+        max_pending: how many may wait; beyond that ``submit`` raises and ``enqueue`` waits.
+        threads: slots of the ``thread`` executor (default: cpus + 4, at most 32).
+        processes: slots of the ``process`` executor (default: cpus).
+        executors: further executors by name, or others in place of the usual ones.
+        age_every: seconds of waiting that raise a task by one priority; None for never.
+        retention_seconds: how long ended tasks are remembered; None for ever.
+        retention_count: how many ended tasks are remembered; None for all.
+        cancel_grace: seconds that a cancelled coroutine gets to clean up.
+        watchdog: report what blocks the event loop for so many seconds; None for never.
+    """
+
+    def __init__(
+        self,
+        *wrong: Any,
+        max_concurrent_tasks: int = 100,
+        max_pending: int = 1_000_000,
+        threads: int | None = None,
+        processes: int | None = None,
+        executors: Mapping[str, Executor] | None = None,
+        age_every: float | None = 60.0,
+        retention_seconds: float | None = 3600.0,
+        retention_count: int | None = 100_000,
+        cancel_grace: float = 10.0,
+        max_abandoned_threads: int = 64,
+        max_waiting_threads: int = 256,
+        watchdog: float | None = 1.0,
+        clock: Clock | None = None,
+    ) -> None:
+        if wrong:
+            raise TypeError(
+                "TaskManager takes its settings by name: did you mean "
+                f"TaskManager(max_concurrent_tasks={wrong[0]!r})?"
+            )
+        for name, value in (("threads", threads), ("processes", processes)):
+            if value is not None:
+                require_count(name, value, least=1)
+        for name, seconds in (
+            ("age_every", age_every),
+            ("retention_seconds", retention_seconds),
+            ("watchdog", watchdog),
+        ):
+            if seconds is not None:
+                require_seconds(name, seconds)
+        require_seconds("cancel_grace", cancel_grace)
+        self._runtime = Runtime(
+            {
+                "sequential": SequentialExecutor(grace=cancel_grace),
+                "async": CoroutineExecutor(grace=cancel_grace),
+                "thread": ThreadExecutor(
+                    threads, max_abandoned=max_abandoned_threads, max_waiting=max_waiting_threads
+                ),
+                "process": ProcessExecutor(processes),
+                **(executors or {}),
+            },
+            clock or SystemClock(),
+            recipe_of,
+            limit=require_count("max_concurrent_tasks", max_concurrent_tasks, least=1),
+            max_pending=require_count("max_pending", max_pending, least=1),
+            age_every=age_every,
+            keep_seconds=retention_seconds,
+            keep_count=retention_count,
+        )
+        self._doors = Doors(self._runtime, watchdog)
+        log_changes(self._runtime.bus)
+
+    def __repr__(self) -> str:
+        counts = self._runtime.engine.counts
+        shown = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        return f"<TaskManager {'open' if self.is_open else 'closed'}: {shown or 'no tasks'}>"
+
+    # -- submitting ----------------------------------------------------------------------------
+
+    @overload
+    def submit(
+        self, func: TaskFunction[P, R, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    def submit(
+        self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    @overload
+    def submit(
+        self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> TaskHandle[R]: ...
+    def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskHandle[Any]:
+        """Run ``func(*args, **kwargs)`` as a task, as soon as it can; returns its handle at once.
+
+        A handle (or its ``.output``) among the arguments is a dependency: the task waits for it
+        and gets its result. Options ride on the function: ``submit(fetch.options(delay=5), url)``,
+        or ``submit(task(func, timeout=5), x)`` for a function that is not decorated.
+        """
+        recipe = func._recipe if type(func) is TaskFunction else recipe_of(func)
+        return self._runtime.submit(recipe, args, kwargs)
+
+    @overload
+    def enqueue(
+        self, func: TaskFunction[P, R, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Wait[TaskHandle[R]]: ...
+    @overload
+    def enqueue(
+        self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Wait[TaskHandle[R]]: ...
+    @overload
+    def enqueue(
+        self, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Wait[TaskHandle[R]]: ...
+    def enqueue(
+        self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Wait[TaskHandle[Any]]:
+        """Like :meth:`submit`, but waits for room when ``max_pending`` tasks are waiting."""
+        recipe = recipe_of(func)
+        recipe.shape.check(args, kwargs)
+        return self._runtime.enqueue(self._runtime.job(recipe, args, kwargs))
+
+    @overload
+    def map(
+        self,
+        func: TaskFunction[..., R, Any],
+        /,
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+    ) -> list[TaskHandle[R]]: ...
+    @overload
+    def map(
+        self,
+        func: Callable[..., Awaitable[R]],
+        /,
+        *iterables: Iterable[Any],
+        chunksize: int | None = None,
+    ) -> list[TaskHandle[R]]: ...
+    @overload
+    def map(
+        self, func: Callable[..., R], /, *iterables: Iterable[Any], chunksize: int | None = None
+    ) -> list[TaskHandle[R]]: ...
+    def map(
+        self, func: Callable[..., Any], /, *iterables: Iterable[Any], chunksize: int | None = None
+    ) -> list[TaskHandle[Any]]:
+        """Submit a task per item, all of them or none; the iterables must be equally long.
+
+        With ``chunksize`` tiny tasks share: so many calls make one task, which runs them in a row
+        and succeeds or fails as a whole. There still is a handle per call.
+        """
+        if not iterables:
+            raise TypeError("map() takes a function and at least one iterable")
+        recipe = recipe_of(func)
+        calls = list(zip(*iterables, strict=True))
+        for args in calls[:1]:
+            recipe.shape.check(args, {})
+        if chunksize is not None:
+            require_count("chunksize", chunksize, least=1)
+            return submit_chunks(self._runtime, recipe, calls, chunksize)
+        return self._runtime.submit_jobs([self._runtime.job(recipe, args, {}) for args in calls])
+
+    def graph(self, calls: Mapping[str, Call]) -> dict[str, TaskHandle[Any]]:
+        """Submit many tasks that depend on each other, in any order, all of them or none.
+
+        ``tm.graph({"a": call(fetch, url), "b": call(parse, ref("a"))})``; a cycle is refused with
+        its path.
+        """
+        return submit_graph(self._runtime, calls)
+
+    def group(self, name: str = "group") -> TaskGroup:
+        """Tasks that belong together: leaving the block waits for all, a failure cancels the rest."""
+        return TaskGroup(self._runtime, name, self.submit, self.map)
+
+    def external(
+        self,
+        name: str,
+        *,
+        after: Sequence[TaskHandle[Any] | str] = (),
+        task_id: str | None = None,
+        **options: Any,
+    ) -> ExternalTask:
+        """A task that is driven by hand: ``start()``, ``complete(result)``, ``fail(error)``."""
+        made = task(_done_elsewhere, name=name, **{**options, "executor": EXTERNAL})
+        job = self._runtime.job(recipe_of(made), (), {}, id=task_id, after=after)
+        return ExternalTask(self._runtime.submit_job(job)._job, self._runtime)
+
+    # -- waiting -------------------------------------------------------------------------------
+
+    @overload
+    def gather(
+        self, *handles: TaskHandle[R], return_errors: Literal[False] = False
+    ) -> Wait[list[R]]: ...
+    @overload
+    def gather(
+        self, *handles: TaskHandle[R], return_errors: bool
+    ) -> Wait[list[R | BaseException]]: ...
+    def gather(self, *handles: TaskHandle[Any], return_errors: bool = False) -> Wait[list[Any]]:
+        """Wait for all and have their results in order; raises the first failure after all ended."""
+        return Gathering(self._runtime, handles, return_errors=return_errors)
+
+    def as_completed(self, handles: Iterable[TaskHandle[R]]) -> AsCompleted[R]:
+        """The handles as their tasks end, for ``async for`` or, in plain code, ``for``."""
+        return AsCompleted(self._runtime, list(handles))
+
+    def join(self) -> Wait[None]:
+        """Wait until everything that was released has ended; held tasks are not waited for."""
+        run = current_run()
+        apart = (run.job,) if isinstance(run, Run) and run.runtime is self._runtime else ()
+        return self._doors.when(lambda: self._doors.is_quiet(apart), "join")
+
+    # -- watching ------------------------------------------------------------------------------
+
+    def changes(self, *, buffer: int = BUFFER) -> AsyncIterator[Heard]:
+        """Every change from now on, as an async iterator; a ``Gap(missed)`` if it is too slow."""
+        return self._runtime.bus.reader(self._runtime, buffer).read()
+
+    def subscribe(
+        self, callback: Callable[[Sequence[Heard]], Any], *, buffer: int = BUFFER
+    ) -> Subscription:
+        """Have ``callback`` called with every change from now on, in order and in batches.
+
+        It runs on one observer thread and can neither delay nor break a task.
+        """
+        return self._runtime.bus.subscribe(callback, limit=buffer)
+
+    def draw(
+        self, tasks: Iterable[TaskHandle[Any] | str] | None = None, *, format: Format = "mermaid"
+    ) -> str:
+        """A picture of the task graph with its states; of all tasks if none are given."""
+        if tasks is None:
+            return draw(self.list_tasks(), format)
+        return draw([self._runtime.info(self._job(one)) for one in tasks], format)
+
+    # -- steering ------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Start no more tasks until :meth:`resume`; running ones go on."""
+        self._runtime.set_paused(True)
+
+    def resume(self) -> None:
+        """Start tasks again."""
+        self._runtime.set_paused(False)
+
+    @property
+    def max_concurrent_tasks(self) -> int:
+        """How many tasks run at once; can be changed at any time."""
+        return self._runtime.engine.slots.limit
+
+    @max_concurrent_tasks.setter
+    def max_concurrent_tasks(self, limit: int) -> None:
+        self._runtime.set_limit(require_count("max_concurrent_tasks", limit, least=1))
+
+    def around(self, factory: Callable[[CurrentTask], Any]) -> None:
+        """Have a context manager entered around every task, made by ``factory(current_task)``.
+
+        For tasks in threads and processes it must be a plain one; for processes, ``factory`` must
+        be a function of a module.
+        """
+        if not callable(factory):
+            raise TypeError(
+                f"around() takes a function that makes context managers, not {factory!r}"
+            )
+        self._runtime.around.append(factory)
+
+    def as_executor(self) -> ManagerExecutor:
+        """This manager as a ``concurrent.futures.Executor``, for code that takes one."""
+        return ManagerExecutor(self._runtime)
+
+    # -- opening and closing -------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tasks can be submitted."""
+        return self._runtime.accepting
+
+    def start(self) -> Wait[None]:
+        """Open on the running event loop or, in plain code, on a thread with a loop of its own."""
+        install_log_context()
+        return self._doors.open()
+
+    def stop(self) -> Wait[None]:
+        """Cancel everything and close."""
+        return self._doors.close(wait=False, timeout=None)
+
+    def shutdown(self, *, wait: bool = True, timeout: float | None = None) -> Wait[None]:
+        """Close: wait for all tasks, at most ``timeout`` seconds, and cancel what is left.
+
+        A task may close its own manager; it is not waited for.
+        """
+        if timeout is not None:
+            require_seconds("timeout", timeout, zero=True)
+        return self._doors.close(wait=wait, timeout=timeout)
+
+    async def __aenter__(self) -> TaskManager:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        closing = self.shutdown(wait=error is None)
+        try:
+            await closing
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    def __enter__(self) -> TaskManager:
+        if asyncio._get_running_loop() is not None:
+            raise RuntimeError("in a running event loop, use `async with TaskManager()`")
+        self.start().result()
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        closing = self.shutdown(wait=error is None)
+        try:
+            closing.result()
+        except KeyboardInterrupt:
+            self.stop().result()
+            raise
+
+
+def _done_elsewhere() -> None:
+    """The function of external tasks; nothing calls it."""

@@ -213,7 +213,7 @@ class ById:
         if status is not None:
             several = (status,) if isinstance(status, str) else status
             statuses = {TaskStatus(one.lower()) for one in several}
-        level = TaskPriority(priority) if priority is not None else None
+        level = TaskPriority.named(priority) if priority is not None else None
         parent_id = parent.id if isinstance(parent, TaskHandle) else parent
         fields = [(field, value) for field, value in equal.items() if value is not None]
         items = list((metadata or {}).items())

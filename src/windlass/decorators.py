@@ -260,8 +260,8 @@ def _apply(
 
 def _translate(changes: dict[str, Any], spec: Spec) -> None:
     """Turn options as people write them into fields of Spec, in place."""
-    if isinstance(changes.get("priority"), str):
-        changes["priority"] = TaskPriority(changes["priority"])
+    if "priority" in changes:
+        changes["priority"] = TaskPriority.named(changes["priority"])
     if "tags" in changes:
         tags = changes["tags"]
         if isinstance(tags, str):

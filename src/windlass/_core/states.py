@@ -91,5 +91,10 @@ class TaskPriority(enum.IntEnum):
     CRITICAL = 3
 
     @classmethod
-    def _missing_(cls, value: object) -> TaskPriority | None:
-        return cls.__members__.get(value.upper()) if isinstance(value, str) else None
+    def named(cls, value: TaskPriority | str | int) -> TaskPriority:
+        """The priority that ``value`` means: one itself, its name, or its number."""
+        if isinstance(value, str) and value.upper() in cls.__members__:
+            return cls[value.upper()]
+        if isinstance(value, int) and value in cls.__members__.values():
+            return cls(value)
+        raise ValueError(f"a priority is one of {', '.join(cls.__members__)}, not {value!r}")

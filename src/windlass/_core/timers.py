@@ -4,7 +4,7 @@ Guarantees:
 
 - A key has at most one time; setting it again replaces the time, in O(log n).
 - Discarding is O(1): the heap's entry stays behind and is skipped when it comes up.
-- Entries left behind never outnumber the live ones by more than a few, nor keep ended tasks alive.
+- Entries left behind are swept when, at a set or discard, they outnumber the live ones by a few.
 - Equal times come up in the order in which they were set.
 """
 

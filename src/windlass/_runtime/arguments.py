@@ -141,7 +141,7 @@ class _Filling:
                 changed = copy.copy(value)
                 changed[:] = items
                 return changed
-            return kind._make(items) if hasattr(kind, "_make") else kind(items)  # type: ignore[attr-defined]
+            return kind._make(items) if hasattr(kind, "_make") else kind(items)
         if isinstance(value, dict):
             changes = {k: new for k, old in value.items() if (new := self.fill(old)) is not old}
             return value if not changes else self._changed(value, changes, dict.__setitem__)

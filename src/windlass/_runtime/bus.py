@@ -127,7 +127,7 @@ class Reader:
         try:
             while True:
                 future = loop.create_future()
-                self._wake = lambda future=future: portal.resolve(future)  # type: ignore[misc]
+                self._wake = lambda future=future: portal.resolve(future)
                 with self._bus.lock:
                     batch = self.buffer.drain()
                 for heard in batch:

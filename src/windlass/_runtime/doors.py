@@ -168,7 +168,7 @@ class Doors:
         runtime.pump.turn()
         for name, executor in runtime.executors.items():
             executor.close()
-            left_behind = getattr(executor, "left_behind", list)()
+            left_behind: list[str] = getattr(executor, "left_behind", list)()
             if left_behind:
                 logger.warning(
                     "closed while %d stopped functions still run on %r: %s",

@@ -28,7 +28,7 @@ class ManagerExecutor(Executor):
         self._open: set[TaskFuture] = set()
         self._closed = False
 
-    def submit(  # type: ignore[override]  # R may be what an awaitable gives
+    def submit(
         self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
     ) -> Future[Any]:
         """Submit a task; its future raises what the function raised."""
@@ -37,7 +37,7 @@ class ManagerExecutor(Executor):
         handle = self._runtime.submit(self._runtime.recipe_of(fn), args, kwargs)
         future = TaskFuture(handle)
         self._open.add(future)
-        future.add_done_callback(self._open.discard)  # type: ignore[arg-type]
+        future.add_done_callback(self._open.discard)
         if not handle._watch(future.ended):
             future.ended(handle._job)
         return future

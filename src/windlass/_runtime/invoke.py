@@ -72,8 +72,8 @@ def drive(run: Run) -> Generator[Any, Any, Outcome]:
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
         outcome = outcome_of(error, run)
     if run.cleanups is not None:
-        error = outcome.error if type(outcome) is Err else None
-        failed = yield from _steps(context, run.cleanups.close_async(error))
+        cause = outcome.error if type(outcome) is Err else None
+        failed = yield from _steps(context, run.cleanups.close_async(cause))
         run.note_cleanup_errors(failed)
     return outcome
 

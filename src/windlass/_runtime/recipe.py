@@ -10,7 +10,6 @@ from .signature import CallShape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from .._core.spec import Spec
 
@@ -21,7 +20,8 @@ class ForCall(NamedTuple):
     after: Sequence[Any] = ()
     key: str | None = None
     delay: float | None = None
-    at: datetime | float | None = None
+    at: float | None = None
+    """In wall-clock seconds since the epoch."""
 
 
 @dataclass(slots=True)

@@ -142,8 +142,7 @@ class TaskManager(ById):
         and gets its result. Options ride on the function: ``submit(fetch.options(delay=5), url)``,
         or ``submit(task(func, timeout=5), x)`` for a function that is not decorated.
         """
-        recipe = func._recipe if type(func) is TaskFunction else recipe_of(func)
-        return self._runtime.submit(recipe, args, kwargs)
+        return self._runtime.submit(recipe_of(func), args, kwargs)
 
     @overload
     def enqueue(

@@ -478,5 +478,5 @@ def test_statuses_and_priorities_read_well():
     ]
     assert TaskPriority.named("high") is TaskPriority.HIGH
     for nonsense in ("urgent", 7, None):
-        with pytest.raises(ValueError, match="is not a valid TaskPriority"):
+        with pytest.raises(ValueError, match="a priority is one of LOW, NORMAL, HIGH, CRITICAL"):
             TaskPriority.named(nonsense)

@@ -82,6 +82,15 @@ class Lifecycle:
 
     def _admit(self, task: Task, before: TaskStatus | None, now: float, cause: str) -> None:
         self.tasks[task.id] = task
+        spec = task.spec
+        if task.notes is None and not (task.dependencies or task.held or task.due or spec.timed):
+            pool = self.slots.pools[spec.executor]
+            if not pool.traits.manual:
+                # Nothing special about it, as about most tasks: straight into its queue.
+                self.counts[PENDING] += 1
+                self._outbox.append((task, before, PENDING, now, task.run, cause))
+                pool.queue.push(task)
+                return
         if task.notes is not None:
             if task.notes.key is not None:
                 self.keys[task.notes.key] = task
@@ -98,7 +107,6 @@ class Lifecycle:
         status = task.status
         self.counts[status] += 1
         self._outbox.append((task, before, status, now, task.attempt, cause))
-        spec = task.spec
         if spec.timed:
             if spec.total_timeout is not None:
                 self.timers.set((task, "total_timeout"), now + spec.total_timeout)
@@ -162,10 +170,10 @@ class Lifecycle:
 
     def _vacate(self, task: Task) -> None:
         """Give the slot of a RUNNING task back, unless it has lent it."""
-        if len(self.waits) and not self.waits.holds_slot(task):
+        if task in self.waits.lent:
             self.waits.forget(task)
         else:
-            self.slots.release(self._pool(task))
+            self.slots.release(self.slots.pools[task.spec.executor])
 
     def _stop(self, task: Task, why: str, now: float) -> None:
         """Begin to end the attempt of a RUNNING task, for a timeout or because it is cancelled."""

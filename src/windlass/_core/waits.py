@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 class Waits:
     """Who waits for whom right now; see the module."""
 
-    __slots__ = ("_lent", "_returning", "_slots", "_targets")
+    __slots__ = ("_returning", "_slots", "_targets", "lent")
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._targets: dict[Task, list[Sequence[Task]]] = {}
         """What each waiter waits for: one sequence per wait that is on."""
-        self._lent: set[Task] = set()
+        self.lent: set[Task] = set()
         self._returning: deque[Task] = deque()
 
     def __len__(self) -> int:
-        return len(self._lent)
+        return len(self.lent)
 
     def holds_slot(self, task: Task) -> bool:
         """Whether the running ``task`` has its slot, or has lent it."""
-        return task not in self._lent
+        return task not in self.lent
 
     def begin(self, waiter: Task, targets: Sequence[Task], run: int | None = None) -> None:
         """``waiter`` waits for ``targets`` from now on; raises DeadlockError if it must not.
@@ -52,9 +52,9 @@ class Waits:
             return
         pool = self._slots.pools[waiter.spec.executor]
         self._refuse_circles(waiter, targets)
-        if waiter not in self._lent:
+        if waiter not in self.lent:
             self._refuse_executor(waiter, targets, pool)
-            self._lent.add(waiter)
+            self.lent.add(waiter)
             pool.waiting += 1
             self._slots.release(pool)
         elif waiter in self._returning:
@@ -95,7 +95,7 @@ class Waits:
 
     def forget(self, task: Task) -> None:
         """``task`` has ended; if it was waiting, its slot is not its to give back."""
-        if task in self._lent:
+        if task in self.lent:
             self._targets.pop(task, None)
             if task in self._returning:
                 self._returning.remove(task)
@@ -106,7 +106,7 @@ class Waits:
         return [target for wait in self._targets.get(task, ()) for target in wait]
 
     def _settle(self, waiter: Task, pool: Pool) -> None:
-        self._lent.discard(waiter)
+        self.lent.discard(waiter)
         pool.waiting -= 1
 
     def _refuse_executor(self, waiter: Task, targets: Sequence[Task], pool: Pool) -> None:

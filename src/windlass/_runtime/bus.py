@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("windlass")
 
 Heard: TypeAlias = Change | Gap
-Wants: TypeAlias = "Callable[[TaskStatus | None, TaskStatus], bool]"
 BUFFER = 10_000
+
+
+def _always() -> bool:
+    return True
 
 
 class Buffer:
@@ -64,12 +67,12 @@ class Subscription:
         self,
         bus: Bus,
         callback: Callable[[Sequence[Heard]], Any],
-        wants: Wants | None,
+        wants_all: Callable[[], bool],
         limit: int,
     ) -> None:
         self._bus = bus
         self._callback = callback
-        self.wants = wants
+        self.wants_all = wants_all
         self.buffer = Buffer(limit)
         self.failures = 0
 
@@ -99,7 +102,7 @@ class Subscription:
 class Reader:
     """An async iterator over changes."""
 
-    wants: Wants | None = None
+    wants_all = staticmethod(_always)
 
     def __init__(self, bus: Bus, runtime: Runtime, limit: int) -> None:
         self._bus = bus
@@ -159,11 +162,15 @@ class Bus:
         self,
         callback: Callable[[Sequence[Heard]], Any],
         *,
-        wants: Wants | None = None,
+        wants_all: Callable[[], bool] = _always,
         limit: int = BUFFER,
     ) -> Subscription:
-        """Call ``callback`` with batches of changes from now on."""
-        subscription = Subscription(self, callback, wants, limit)
+        """Call ``callback`` with batches of changes from now on.
+
+        While ``wants_all`` says no, it hears only of what is noteworthy: of failures, retries and
+        cancellations. The log wants no more most of the time, and to be left alone is free.
+        """
+        subscription = Subscription(self, callback, wants_all, limit)
         with self.lock:
             self._listeners = [*self._listeners, subscription]
         return subscription
@@ -180,15 +187,12 @@ class Bus:
         with self.lock:
             self._listeners = [other for other in self._listeners if other is not listener]
 
-    def publish(self, transitions: Sequence[Transition], wall_offset: float) -> None:
+    def publish(
+        self, moves: Sequence[Transition], noteworthy: Sequence[Transition], wall_offset: float
+    ) -> None:
         """Tell everybody who wants to know."""
         for listener in self._listeners:
-            wants = listener.wants
-            wanted = (
-                transitions
-                if wants is None
-                else [move for move in transitions if wants(move[1], move[2])]
-            )
+            wanted = moves if listener.wants_all() else noteworthy
             if wanted:
                 changes = [Change.of(move, wall_offset) for move in wanted]
                 with self.lock:

@@ -43,10 +43,15 @@ def outcome_of(error: BaseException, link: Link) -> Outcome:
 @types.coroutine
 def drive(run: Run) -> Generator[Any, Any, Outcome]:
     """Run an attempt on the running event loop, in the task's own context."""
+    job = run.job
     context = run.context()
     outcome: Outcome
     try:
-        value = context.run(_begin, run)
+        context.run(set_current, run)
+        if job.dependencies or job.kwargs or run.runtime.around:
+            value = context.run(_begin, run)
+        else:
+            value = context.run(job.recipe.function, *job.args)
         if not hasattr(type(value), "__await__"):
             outcome = Ok(value)
         else:
@@ -98,7 +103,6 @@ def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[A
 
 def _begin(run: Run) -> Any:
     """Call the function; what it returns may have to be awaited."""
-    set_current(run)
     args, kwargs = run.arguments()
     if run.around:
         return _surrounded_async(run.function, args, kwargs, run.around)

@@ -36,7 +36,7 @@ class Job(Task):
         context: Context | None,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        super().__init__(id, recipe.spec, now)
+        Task.__init__(self, id, recipe.spec, now)  # super() costs twice as much, per task
         self.recipe = recipe
         self.args = args
         self.kwargs = kwargs

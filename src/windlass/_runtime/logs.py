@@ -35,11 +35,7 @@ logger = logging.getLogger("windlass")
 
 def log_changes(bus: Bus) -> None:
     """Log every change that the logger's level lets through."""
-    bus.subscribe(_log, wants=_wanted)
-
-
-def _wanted(before: TaskStatus | None, after: TaskStatus) -> bool:
-    return logger.isEnabledFor(_level(before, after))
+    bus.subscribe(_log, wants_all=lambda: logger.isEnabledFor(logging.INFO))
 
 
 def _level(before: TaskStatus | None, after: TaskStatus) -> int:

@@ -133,7 +133,11 @@ class Pump:
     def _publish(self, transitions: Sequence[Transition], wall_offset: float) -> None:
         runtime = self._runtime
         resumptions = runtime.resumptions
-        for task, before, after, *_ in transitions:
+        noteworthy: list[Transition] = []
+        for transition in transitions:
+            task, before, after = transition[:3]
+            if after is RUNNING or before is None:
+                continue
             if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
                 wake()  # it ended while it was in line for its slot; let what is left unwind
             if after in TERMINAL:
@@ -141,11 +145,15 @@ class Pump:
                 job.call = None
                 if after is COMPLETED:
                     job.let_go()
+                else:
+                    noteworthy.append(transition)
                 if job.watchers is not None:
                     watchers, job.watchers = job.watchers, None
                     for watcher in watchers:
                         watcher(job)
-        runtime.bus.publish(transitions, wall_offset)
+            elif before is RUNNING:
+                noteworthy.append(transition)
+        runtime.bus.publish(transitions, noteworthy, wall_offset)
 
     def _start(self, taken: list[Task]) -> None:
         runtime = self._runtime

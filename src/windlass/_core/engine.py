@@ -31,6 +31,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DuplicateTaskError, InvalidTaskStateError, QueueFullError
+from .change import Moves
 from .fates import story
 from .graph import in_order, shares_fate
 from .lifecycle import Lifecycle
@@ -41,7 +42,6 @@ from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from .change import Transition
     from .outcome import Outcome
     from .task import Task
 
@@ -78,7 +78,8 @@ class Engine(Lifecycle):
         """Take in a new task. Raises DuplicateTaskError or QueueFullError and changes nothing."""
         if task.id in self.tasks:
             raise DuplicateTaskError(f"there already is a task with the id {task.id!r}", task.id)
-        if self.backlog >= self.max_pending:
+        counts = self.counts
+        if counts[PENDING] + counts[WAITING] >= self.max_pending:
             raise QueueFullError(
                 f"{self.backlog} tasks are waiting, which is max_pending. Use `await "
                 "manager.enqueue(...)`, which waits for room, or raise max_pending=",
@@ -165,6 +166,7 @@ class Engine(Lifecycle):
         self.by_hand.discard(task)
         self.slots.acquire(self._pool(task))
         self._start(task, now)
+        self._outbox.append((task, PENDING, RUNNING, now, task.attempt, "started"))
         return True
 
     def progress(self, task: Task, fraction: float, message: str, run: int | None = None) -> bool:
@@ -239,7 +241,7 @@ class Engine(Lifecycle):
     # -- what is to be done ------------------------------------------------------------------
 
     def take(self, now: float) -> list[Task]:
-        """The tasks to start now, already RUNNING."""
+        """The tasks to start now, already RUNNING. The drain must come before any other input."""
         if self.paused:
             return []
         taken: list[Task] = []
@@ -247,6 +249,7 @@ class Engine(Lifecycle):
             for task in tasks:
                 self._start(task, now)
             taken += tasks
+        self._started += taken
         return taken
 
     def take_resumed(self) -> list[Task]:
@@ -258,10 +261,11 @@ class Engine(Lifecycle):
         stops, self._stops = self._stops, []
         return stops
 
-    def drain(self) -> list[Transition]:
-        """The transitions since the last drain, in order."""
-        outbox, self._outbox = self._outbox, []
-        return outbox
+    def drain(self) -> Moves:
+        """What has happened since the last drain."""
+        moves = Moves(self._submitted, self._outbox, self._started)
+        self._submitted, self._outbox, self._started = [], [], []
+        return moves
 
     def forget_old(self, now: float) -> list[Task]:
         """Forget the tasks that ended too long ago, or are too many; returns them."""

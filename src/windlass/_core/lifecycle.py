@@ -63,7 +63,10 @@ class Lifecycle:
         self.by_hand: set[Task] = set()  # external tasks that somebody may start
         self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
         self._stops: list[tuple[Task, int]] = []
+        # What happened since the last drain; see Moves.
+        self._submitted: list[Task] = []
         self._outbox: list[Transition] = []
+        self._started: list[Task] = []
         self.stale_reports = 0
         self._doomed: deque[tuple[Task, Task]] = deque()
         self._falling = False
@@ -88,7 +91,10 @@ class Lifecycle:
             if not pool.traits.manual:
                 # Nothing special about it, as about most tasks: straight into its queue.
                 self.counts[PENDING] += 1
-                self._outbox.append((task, before, PENDING, now, task.run, cause))
+                if before is None:
+                    self._submitted.append(task)
+                else:
+                    self._outbox.append((task, before, PENDING, now, task.run, cause))
                 pool.queue.push(task)
                 return
         if task.notes is not None:
@@ -160,8 +166,6 @@ class Lifecycle:
         task.started_at = now
         self.counts[PENDING] -= 1
         self.counts[RUNNING] += 1
-        attempt = task.run if task.notes is None else task.attempt
-        self._outbox.append((task, PENDING, RUNNING, now, attempt, "started"))
         spec = task.spec
         if spec.timed:
             self.timers.discard((task, "expires"))

@@ -70,4 +70,7 @@ class Cancelled:
         return f"Cancelled({self.cause!r})"
 
 
+OK_NONE = Ok(None)
+"""What most functions return; shared, so that it is not made a hundred thousand times."""
+
 Outcome: TypeAlias = Ok | Err | Again | Cancelled

@@ -18,7 +18,7 @@ from .._core.change import Change, Gap
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from .._core.change import Transition
+    from .._core.change import Moves, Transition
     from .._core.states import TaskStatus
     from .runtime import Runtime
 
@@ -188,11 +188,11 @@ class Bus:
             self._listeners = [other for other in self._listeners if other is not listener]
 
     def publish(
-        self, moves: Sequence[Transition], noteworthy: Sequence[Transition], wall_offset: float
+        self, moves: Moves, noteworthy: Sequence[Transition], wall_offset: float
     ) -> None:
         """Tell everybody who wants to know."""
         for listener in self._listeners:
-            wanted = moves if listener.wants_all() else noteworthy
+            wanted: Moves | Sequence[Transition] = moves if listener.wants_all() else noteworthy
             if wanted:
                 changes = [Change.of(move, wall_offset) for move in wanted]
                 with self.lock:

@@ -39,10 +39,7 @@ class Gathering(Wait[list[R]]):
                 job = handle._job
                 if job.outcome is None:
                     self._open += 1
-                    if job.watchers is None:
-                        job.watchers = [ended]
-                    else:
-                        job.watchers.append(ended)
+                    job.watch(ended)
 
     def __repr__(self) -> str:
         return f"<gathering of {len(self._handles)} tasks, {self._open} open>"

@@ -16,9 +16,9 @@ import inspect
 import types
 from contextlib import AsyncExitStack, ExitStack
 from random import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from .._core.outcome import Again, Cancelled, Err, Ok, Outcome
+from .._core.outcome import OK_NONE, Again, Cancelled, Err, Ok, Outcome
 from ..errors import Snooze, TaskCancellationError
 from .current import Link, current_task, set_current
 
@@ -44,7 +44,7 @@ def outcome_of(error: BaseException, link: Link) -> Outcome:
 def drive(run: Run) -> Generator[Any, Any, Outcome]:
     """Run an attempt on the running event loop, in the task's own context."""
     job = run.job
-    context = run.context()
+    context = cast("Context", job.context) if run.number == 1 else run.context()
     outcome: Outcome
     try:
         context.run(set_current, run)
@@ -71,7 +71,7 @@ def drive(run: Run) -> Generator[Any, Any, Outcome]:
                     else:
                         step = context.run(send, got)
             except StopIteration as stop:
-                outcome = Ok(stop.value)
+                outcome = OK_NONE if stop.value is None else Ok(stop.value)
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure

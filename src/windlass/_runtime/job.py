@@ -17,14 +17,27 @@ if TYPE_CHECKING:
     Watcher: TypeAlias = Callable[["Job"], None]
 
 
+class Watchers:
+    """Several watchers of one job, for the few that have them."""
+
+    __slots__ = ("all",)
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self.all = list(watchers)
+
+    def __call__(self, job: Job) -> None:
+        for watcher in self.all:
+            watcher(job)
+
+
 class Job(Task):
     """The engine sees a Task; the shell adds the call, and who wants to hear of its end.
 
-    ``watchers`` holds callbacks, called once on the pump's thread after the end was published. A
-    watcher is added under the engine's lock, and only while there is no outcome.
+    ``watcher`` is called once, on the pump's thread, after the end was published. It is set under
+    the engine's lock, and only while there is no outcome; see :class:`Watchers` for several.
     """
 
-    __slots__ = ("args", "call", "context", "kwargs", "loop", "looked", "recipe", "watchers")
+    __slots__ = ("args", "call", "context", "kwargs", "loop", "looked", "recipe", "watcher")
 
     def __init__(
         self,
@@ -44,12 +57,28 @@ class Job(Task):
         self.loop = loop
         self.call: Run | None = None
         """The attempt that runs now."""
-        self.watchers: list[Watcher] | None = None
+        self.watcher: Watcher | None = None
         self.looked = False
 
     def renewed(self, now: float) -> Job:
         """The same work as a new task with the same id, for an explicit retry."""
         return Job(self.id, self.recipe, now, self.args, self.kwargs, self.context, self.loop)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Add a watcher."""
+        if self.watcher is None:
+            self.watcher = watcher
+        elif isinstance(self.watcher, Watchers):
+            self.watcher.all.append(watcher)
+        else:
+            self.watcher = Watchers(self.watcher, watcher)
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Remove a watcher, if it still is one."""
+        if self.watcher == watcher:
+            self.watcher = None
+        elif isinstance(self.watcher, Watchers) and watcher in self.watcher.all:
+            self.watcher.all.remove(watcher)
 
     @property
     def name(self) -> str:

@@ -21,14 +21,12 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from .._core.states import COMPLETED, RUNNING, TERMINAL
+from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL
 from .run import Run
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
-
-    from .._core.change import Transition
+    from .._core.change import Moves, Transition
     from .._core.outcome import Outcome
     from .._core.task import Task
     from ..ports import Call
@@ -114,10 +112,10 @@ class Pump:
                 for task, number in engine.take_stops()
                 if (call := cast("Job", task).call) is not None and call.number == number
             ]
-            transitions = engine.drain()
+            moves = engine.drain()
             forgotten = engine.forget_old(now)
             deadline = engine.next_deadline(now, wall)
-        self._publish(transitions, wall - now)
+        self._publish(moves, wall - now)
         for task in resumed:
             runtime.resumptions.pop(task)()
         if stops:
@@ -130,14 +128,12 @@ class Pump:
             runtime.attend()
         self._set_timer(deadline, now)
 
-    def _publish(self, transitions: Sequence[Transition], wall_offset: float) -> None:
+    def _publish(self, moves: Moves, wall_offset: float) -> None:
         runtime = self._runtime
         resumptions = runtime.resumptions
         noteworthy: list[Transition] = []
-        for transition in transitions:
-            task, before, after = transition[:3]
-            if after is RUNNING or before is None:
-                continue
+        for transition in moves.moved:
+            task, before, after, _, _, _ = transition
             if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
                 wake()  # it ended while it was in line for its slot; let what is left unwind
             if after in TERMINAL:
@@ -147,13 +143,13 @@ class Pump:
                     job.let_go()
                 else:
                     noteworthy.append(transition)
-                if job.watchers is not None:
-                    watchers, job.watchers = job.watchers, None
-                    for watcher in watchers:
-                        watcher(job)
-            elif before is RUNNING:
+                watcher = job.watcher
+                if watcher is not None:
+                    job.watcher = None
+                    watcher(job)
+            elif before is RUNNING and after is PENDING:
                 noteworthy.append(transition)
-        runtime.bus.publish(transitions, noteworthy, wall_offset)
+        runtime.bus.publish(moves, noteworthy, wall_offset)
 
     def _start(self, taken: list[Task]) -> None:
         runtime = self._runtime

@@ -329,17 +329,13 @@ class Runtime:
         with self.lock:
             if job.outcome is not None:
                 return False
-            if job.watchers is None:
-                job.watchers = [callback]
-            else:
-                job.watchers.append(callback)
+            job.watch(callback)
             return True
 
     def unwatch(self, job: Job, callback: Callable[[Any], None]) -> None:
         """Forget ``callback``."""
         with self.lock:
-            if job.watchers is not None and callback in job.watchers:
-                job.watchers.remove(callback)
+            job.unwatch(callback)
 
     def begin_wait(self, waiter: Link | None, targets: Sequence[Job] | None) -> NestedWait | None:
         """If a task of ours is about to wait, lend its slot; raises DeadlockError if it must not."""

@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Wait(ABC, Generic[T_co]):
     """Something that will be there; see the module."""
 
-    __slots__ = ("__weakref__", "_runtime")
+    __slots__ = ("_runtime",)
 
     _runtime: Runtime
 

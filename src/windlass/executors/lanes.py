@@ -112,6 +112,15 @@ def _closed_loop(call: Call) -> RuntimeError:
     )
 
 
+class _Stopped:
+    """Marks a call that was cancelled once: there is nothing more to do to it."""
+
+    def cancel(self) -> None: ...
+
+
+_STOPPED = _Stopped()
+
+
 class Lanes:
     """The lanes of one loop; everything but ``__init__`` is called on its thread."""
 
@@ -144,6 +153,7 @@ class Lanes:
         """Cancel ``call``, wherever it is."""
         lane = call.place
         if lane is not None:
+            call.place = _STOPPED
             lane.cancel()
         elif call in self._queue:
             self._queue.remove(call)
@@ -182,9 +192,10 @@ class Lanes:
                 call = queue.popleft()
                 call.place = me
                 outcome = await call.run_async()
+                stopped = call.place is not me
                 call.place = None
                 report(call, outcome)
-                if type(outcome) is not Ok or me.cancelling():  # type: ignore[union-attr]
+                if stopped or type(outcome) is not Ok:
                     return
                 in_a_row += 1
                 if in_a_row >= _IN_A_ROW:

@@ -115,7 +115,7 @@ class World:
     def look(self) -> None:
         """Take out what the engine says has happened."""
         self._let_go()
-        self.fresh = self.engine.drain()
+        self.fresh = list(self.engine.drain())
 
     # -- the turn of the pump ----------------------------------------------------------------
 

@@ -232,11 +232,13 @@ class Engine(Lifecycle):
 
     def advance(self, now: float, wall: float) -> None:
         """Let everything happen that was to happen by now."""
-        for task, purpose in self.timers.pop_due(now):
-            self._ring(task, purpose, now)
-        for task, _ in self.calendar.pop_due(wall):
-            task.noted.due_at = None
-            self._line_up(task, now)
+        if self.timers.any:
+            for task, purpose in self.timers.pop_due(now):
+                self._ring(task, purpose, now)
+        if self.calendar.any:
+            for task, _ in self.calendar.pop_due(wall):
+                task.noted.due_at = None
+                self._line_up(task, now)
 
     # -- what is to be done ------------------------------------------------------------------
 
@@ -269,8 +271,9 @@ class Engine(Lifecycle):
 
     def forget_old(self, now: float) -> list[Task]:
         """Forget the tasks that ended too long ago, or are too many; returns them."""
-        forgotten = self.retention.pop_old(now)
-        return [task for task in forgotten if self.forget(task)]
+        if not self.retention.due(now):
+            return []
+        return [task for task in self.retention.pop_old(now) if self.forget(task)]
 
     def forget(self, task: Task) -> bool:
         """Forget an ended task; False if it was forgotten, or renewed by a retry."""
@@ -286,10 +289,13 @@ class Engine(Lifecycle):
 
     def next_deadline(self, now: float, wall: float) -> float | None:
         """When ``advance`` or ``forget_old`` has something to do next, in monotonic time."""
-        deadlines = [self.timers.next(), self.retention.next()]
-        if (on_calendar := self.calendar.next()) is not None:
-            deadlines.append(now + on_calendar - wall)
-        return min((when for when in deadlines if when is not None), default=None)
+        deadline = self.retention.next()
+        if self.timers.any and (when := self.timers.next()) is not None:
+            deadline = when if deadline is None else min(deadline, when)
+        if self.calendar.any and (moment := self.calendar.next()) is not None:
+            when = now + moment - wall
+            deadline = when if deadline is None else min(deadline, when)
+        return deadline
 
     # -- where things stand ------------------------------------------------------------------
 
@@ -313,7 +319,7 @@ class Engine(Lifecycle):
             or self.by_hand
             or len(self.calendar)
             or self.timers.any_of("due")
-            or any(len(pool.queue) for pool in self.slots.pools.values())
+            or any(pool.queue.size for pool in self.slots.pools.values())
             or any(self._awaits_leaving(id) for id in self.lingering)
         )
 

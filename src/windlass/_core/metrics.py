@@ -97,7 +97,7 @@ def measure(engine: Engine, *, abandoned_threads: int, dropped_changes: int) -> 
     }
     return Metrics(
         by_status=dict(engine.counts),
-        queued=sum(len(pool.queue) for pool in slots.pools.values()),
+        queued=sum(pool.queue.size for pool in slots.pools.values()),
         slots=slots.limit,
         taken=slots.running,
         free=slots.limit - slots.running,

@@ -85,7 +85,9 @@ class Slots:
     def pick(self, now: float) -> Iterator[list[Task]]:
         """Take the tasks to start now out of their queues, most urgent first, slots included."""
         while True:
-            able = [pool for pool in self.pools.values() if len(pool.queue) and self.room(pool) > 0]
+            able = [
+                pool for pool in self.pools.values() if pool.queue.size and self.room(pool) > 0
+            ]
             if not able:
                 return
             if len(able) == 1:

@@ -38,16 +38,17 @@ _FEW = 64
 class ReadyQueue:
     """The ready tasks of one executor; see the module."""
 
-    __slots__ = ("_age_every", "_dead", "_levels", "_size")
+    __slots__ = ("_age_every", "_dead", "_levels", "size")
 
     def __init__(self, age_every: float | None) -> None:
         self._levels: tuple[deque[Task], ...] = tuple(deque() for _ in TaskPriority)
         self._age_every = age_every
-        self._size = 0
+        self.size = 0
+        """How many tasks are in line; an attribute, because it is asked all the time."""
         self._dead = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[Task]:
         """The tasks in the order they would go if nobody aged: most urgent first."""
@@ -64,15 +65,15 @@ class ReadyQueue:
     def push(self, task: Task) -> None:
         """Put ``task`` at the end of its line."""
         task.queued = True
-        self._size += 1
+        self.size += 1
         self._levels[task.spec.priority].append(task)
 
     def bury(self, task: Task) -> None:
         """Note that ``task``, which queues here, will not start: it is PENDING no more."""
         task.queued = False
-        self._size -= 1
+        self.size -= 1
         self._dead += 1
-        if self._dead > self._size + _FEW:
+        if self._dead > self.size + _FEW:
             for level in self._levels:
                 alive = [entry for entry in level if entry.status is PENDING]
                 level.clear()
@@ -91,7 +92,7 @@ class ReadyQueue:
             return None
         task = front[1].popleft()
         task.queued = False
-        self._size -= 1
+        self.size -= 1
         return task
 
     def pop_many(self, count: int, now: float) -> list[Task]:
@@ -107,7 +108,7 @@ class ReadyQueue:
                     taken.append(task)
                 else:
                     self._dead -= 1
-            self._size -= len(taken)
+            self.size -= len(taken)
             return taken
         while len(taken) < count and (next_task := self.pop(now)) is not None:
             taken.append(next_task)

@@ -29,6 +29,14 @@ class Retention:
         """Remember ``task``, which has just ended."""
         self._ended.append(task)
 
+    def due(self, now: float) -> bool:
+        """Whether there is anything to take out."""
+        ended = self._ended
+        if not ended:
+            return False
+        too_many = self.count is not None and len(ended) > self.count
+        return too_many or (self.seconds is not None and ended[0].ended_at + self.seconds <= now)
+
     def pop_old(self, now: float) -> list[Task]:
         """Take out what is older than ``seconds``, or more than ``count``."""
         old: list[Task] = []

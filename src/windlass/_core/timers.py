@@ -27,12 +27,14 @@ _FEW = 64  # below this, dead entries are not worth a sweep
 class Timers:
     """Times by key; see the module."""
 
-    __slots__ = ("_heap", "_live", "_serial")
+    __slots__ = ("_heap", "_live", "_serial", "any")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Key]] = []
         self._live: dict[Key, int] = {}
         self._serial = 0
+        self.any = False
+        """Whether there is anything in here, dead or alive: to be asked before more is asked."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -44,6 +46,7 @@ class Timers:
         """Let ``key`` come up at ``when``, and at no other time."""
         self._serial += 1
         self._live[key] = self._serial
+        self.any = True
         heappush(self._heap, (when, self._serial, key))
         self._sweep()
 
@@ -60,6 +63,7 @@ class Timers:
             if self._live.get(key) == serial:
                 return when
             heappop(heap)
+        self.any = False
         return None
 
     def any_of(self, purpose: Purpose) -> bool:

@@ -58,7 +58,7 @@ class Wait(ABC, Generic[T_co]):
 
     def __await__(self) -> Generator[Any, Any, T_co]:
         if not self.done():
-            yield from self._pause().__await__()
+            yield from self._pause()
         return self._value()
 
     def result(self, timeout: float | None = None) -> T_co:
@@ -74,28 +74,28 @@ class Wait(ABC, Generic[T_co]):
             self._block(timeout)
         return self._value()
 
-    async def _pause(self) -> None:
+    def _pause(self) -> Generator[Any, Any, None]:
+        runtime = self._runtime
         loop = asyncio.get_running_loop()
-        portal = self._runtime.portal(loop)
-        nested = self._runtime.begin_wait(current_run(), self._targets())
-        future = loop.create_future()
+        portal = runtime.portal(loop)
+        run = current_run()
+        nested = runtime.begin_wait(run, self._targets()) if run is not None else None
+        future: asyncio.Future[None] = loop.create_future()
 
         def wake(_: Any) -> None:
             portal.resolve(future)
 
         try:
             if self._watch(wake):
-                try:
-                    await future
-                finally:
-                    self._unwatch(wake)
+                yield from future
         except BaseException:
-            # Whoever gives up unwinds at once; it does not queue for a slot to do so.
+            self._unwatch(wake)
             if nested is not None:
+                # Whoever gives up unwinds at once; it does not queue for a slot to do so.
                 nested.abandon()
             raise
         if nested is not None:
-            await nested.resume_async(loop, portal)
+            yield from nested.resume_async(loop, portal).__await__()
 
     def _block(self, timeout: float | None) -> None:
         nested = self._runtime.begin_wait(current_run(), self._targets())

@@ -141,13 +141,15 @@ class Lanes:
     def feed(self, calls: Sequence[Call]) -> None:
         """Run ``calls`` soon."""
         self._queue.extend(calls)
-        if not self._checking:
-            self._checking = True
+        if self._checking:
+            return
+        if self._inline:
+            # The lane that asked for more sees to them itself; is it enough?
+            if len(self._queue) > 1:
+                self._check_soon()
+        else:
             self._burst = 1
-            if self._inline:  # the lane that asked for more will see to them itself
-                self._loop.call_soon(self._more_lanes)
-            else:
-                self._more_lanes()
+            self._more_lanes()
 
     def stop(self, call: Call) -> None:
         """Cancel ``call``, wherever it is."""
@@ -167,10 +169,17 @@ class Lanes:
                 spare.set_result(False)
         self._spare = []
 
+    def _check_soon(self) -> None:
+        self._checking = True
+        self._loop.call_soon(self._check)
+
+    def _check(self) -> None:
+        self._checking = False
+        if self._queue:
+            self._more_lanes()
+
     def _more_lanes(self) -> None:
-        if not self._queue:
-            self._checking = False
-            return
+        """Wake as many lanes as experience says, and look again if that may be too few."""
         for _ in range(min(self._burst, len(self._queue))):
             while self._spare and self._spare[-1].done():
                 self._spare.pop()
@@ -180,8 +189,9 @@ class Lanes:
                 task = self._loop.create_task(self._lane(), name="windlass-lane")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-        self._burst *= 2
-        self._loop.call_soon(self._more_lanes)
+        if self._burst < len(self._queue):
+            self._burst *= 2
+            self._check_soon()
 
     async def _lane(self) -> None:
         me = asyncio.current_task()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from windlass._core.change import Transition
 from windlass._core.engine import Engine
 from windlass._core.explain import explain
 from windlass._core.outcome import Err, Ok
@@ -29,6 +30,7 @@ class Room:
         self.engine = Engine(executors or EXECUTORS, **options)
         self.now = 100.0
         self.wall_offset = 43_100.0
+        self._told: list[Transition] = []
 
     @property
     def wall(self) -> float:
@@ -36,12 +38,13 @@ class Room:
 
     def make(self, id: str, *after: Task, executor: str = "process", **options: Any) -> Task:
         """A task that has not been submitted; ``retries=`` and ``delay=`` make a Retry."""
+        name = options.pop("name", id)
         held, due, at = (options.pop(name, None) for name in ("held", "due", "at"))
         parent, key = options.pop("parent", None), options.pop("key", None)
         if "retries" in options:
             retry = {name: options.pop(name) for name in ("delay", "overlap") if name in options}
             options["retry"] = Retry(options.pop("retries"), jitter=0, **{"delay": 0, **retry})
-        task = Task(id, Spec(name=id, executor=executor, **options), self.now)
+        task = Task(id, Spec(name=name, executor=executor, **options), self.now)
         task.dependencies = after
         task.held = bool(held)
         if due is not None:
@@ -86,7 +89,9 @@ class Room:
 
     def take(self) -> list[str]:
         """Start what can start; the ids."""
-        return [task.id for task in self.engine.take(self.now)]
+        taken = [task.id for task in self.engine.take(self.now)]
+        self._told += self.engine.drain()  # what is started must be told before anything else
+        return taken
 
     def report(self, task: Task, outcome: Any = None, run: int | None = None) -> None:
         """The executor reports; by default that the current run returned."""
@@ -108,9 +113,14 @@ class Room:
     def why(self, task: Task) -> str:
         return explain(self.engine, task, self.now, self.wall)
 
+    def transitions(self) -> list[Transition]:
+        """What has happened since the last call."""
+        told, self._told = [*self._told, *self.engine.drain()], []
+        return told
+
     def moves(self) -> list[str]:
-        """What has happened since the last call: "a: pending -> running (started)"."""
+        """The same in words: "a: pending -> running (started)"."""
         return [
             f"{task.id}: {before or 'new'} -> {after} ({cause})"
-            for task, before, after, _, _, cause in self.engine.drain()
+            for task, before, after, _, _, cause in self.transitions()
         ]

@@ -476,7 +476,7 @@ def test_statuses_and_priorities_read_well():
         TaskStatus.FAILED,
         TaskStatus.CANCELLED,
     ]
-    assert TaskPriority.named("high") is TaskPriority.HIGH
+    assert TaskPriority.named("high") is TaskPriority.named(2) is TaskPriority.HIGH
     for nonsense in ("urgent", 7, None):
         with pytest.raises(ValueError, match="a priority is one of LOW, NORMAL, HIGH, CRITICAL"):
             TaskPriority.named(nonsense)

@@ -1,0 +1,350 @@
+"""The worker processes of one open executor.
+
+Theory of operation
+-------------------
+Everything happens on the manager's event loop, as callbacks of its selector: there is no thread
+here, no lock and no queue, and no moment at which somebody else may touch a worker. That is also
+what makes it fast. With a thread for the pipes, handing each result from one thread to the other
+costs more than everything else together (measured: 35 against 22 µs a call); and it would free
+nobody from the loop, on which the engine takes each result in and starts each call.
+
+A worker's life::
+
+    start ──▶ starting ──READY──▶ idle ──give──▶ busy ──DONE──▶ idle ...
+                  │                 │             ├─ stop: told; killed when the grace is over
+                  └──── exit ───────┴──── exit ───┴─▶ buried: its call, if it has one, crashed
+
+- A call is written to an idle worker's pipe at once. What the pipe does not take (large arguments)
+  follows when it does; nothing blocks.
+- Calls that find no idle worker wait in ``_waiting`` and go to the first that is free; there are
+  only as many as the engine has given slots for.
+- A worker is reported dead by its exit, not by the end of its pipes, which its children may hold.
+- After ``close`` there may be no loop any more: the last workers are seen off by a thread, see
+  :func:`~.spawn.see_off`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections import deque
+from itertools import count
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..._core.outcome import Cancelled, Err
+from ...errors import TaskCrashedError
+from ..crossing import label, text_of, unpack
+from .member import Worker, answer, parts_left, said
+from .spawn import cause_of_death, see_off, start
+from .wire import (
+    ASKED,
+    CALL,
+    DONE,
+    HEADER,
+    LEAVE,
+    READY,
+    SAID,
+    SERIAL,
+    UNFIT,
+    frame,
+)
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from ..._core.outcome import Outcome
+    from ...ports import Call, Report
+
+    Wanted: TypeAlias = "tuple[Call, bytes]"
+
+DYING_SECONDS = 1.0
+"""How long a worker may live on after its pipes were closed, which is the first thing to go."""
+
+_AT_ONCE = 64 * 1024
+"""What a pipe holds, so a larger buffer would never be filled."""
+
+
+class Crew:
+    """See the module. Used on ``loop`` alone, until ``close``."""
+
+    def __init__(
+        self,
+        slots: int,
+        grace: float,
+        loop: asyncio.AbstractEventLoop,
+        report: Report,
+        settle: Callable[[], None],
+    ) -> None:
+        self.slots = slots
+        self.grace = grace
+        self.killed = 0
+        self.crashed = 0
+        self.workers: dict[int, Worker] = {}
+        """All that are not buried yet, by process id."""
+        self.idle: list[Worker] = []
+        self._waiting: deque[Wanted] = deque()
+        self._report = report
+        self._settle = settle
+        self._loop = loop
+        self._serials = count(1)
+        self._starting = False
+
+    def give(self, call: Call, data: bytes) -> None:
+        """Have a worker run ``call``, packed as ``data``."""
+        if not self.idle:
+            self._waiting.append((call, data))
+            self._start_later()
+            return
+        # The one that was busy last: its memory is still in the processor's cache.
+        worker = self.idle.pop()
+        worker.call = call
+        worker.serial = serial = next(self._serials)
+        header = HEADER.pack(len(data), serial, CALL)
+        try:
+            written = os.writev(worker.process.calls, (header, data))
+        except BlockingIOError:
+            written = 0
+        except (
+            OSError
+        ):  # it died while it was idle, as we shall hear: that is not this call's fault
+            worker.call = None
+            self.give(call, data)
+            return
+        if written < len(header) + len(data):
+            self._send(worker, *parts_left(header, data, written))
+
+    def stop(self, call: Call) -> None:
+        """End ``call``: tell its worker, and kill that when the grace is over."""
+        for wanted in self._waiting:
+            if wanted[0] is call:
+                self._waiting.remove(wanted)
+                self._report(call, Cancelled("stopped before it began"))
+                return
+        for worker in self.workers.values():
+            if worker.call is call and worker.death is None and not worker.doomed:
+                if self.grace <= 0:
+                    self._kill(worker)
+                    return
+                worker.death = self._loop.call_later(self.grace, self._kill, worker)
+                try:
+                    os.write(worker.process.control, SERIAL.pack(worker.serial))
+                except OSError:
+                    pass  # it is dead, as we shall hear
+                return
+
+    def close(self) -> None:
+        """Send everybody home: the idle leave, the busy are killed, and nobody is waited for."""
+        self._waiting.clear()
+        for worker in self.workers.values():
+            if worker.death is not None:
+                worker.death.cancel()
+            if not self._loop.is_closed():
+                self._ignore(worker)
+            if worker in self.idle:
+                try:
+                    os.write(worker.process.calls, frame(LEAVE))
+                except OSError:
+                    worker.process.kill()
+            else:
+                worker.process.kill()
+        see_off([worker.process for worker in self.workers.values()])
+        self.workers.clear()
+        self.idle.clear()
+
+    def close_in_child(self) -> None:
+        """Let go of everything in a forked copy of this process, whose workers these are not.
+
+        As long as the copy held the pipes, the workers could not see that their manager is dead.
+        """
+        for worker in self.workers.values():
+            worker.process.close()
+        self.workers.clear()
+        self.idle.clear()
+
+    # -- workers wanted ----------------------------------------------------------------------
+
+    def _start_later(self) -> None:
+        """Start the workers that are missing, one in a turn of the loop: each takes a moment."""
+        if not self._starting:
+            self._starting = True
+            self._loop.call_soon(self._start_missing)
+
+    def _start_missing(self) -> None:
+        self._starting = False
+        coming = sum(not worker.ready and not worker.doomed for worker in self.workers.values())
+        alive = sum(not worker.doomed for worker in self.workers.values())
+        if coming >= len(self._waiting) or alive >= self.slots:
+            return
+        try:
+            process, preparation = start()
+        except (OSError, RuntimeError) as error:
+            self._refuse(f"no worker process can be started: {text_of(error)}", crashed=False)
+        else:
+            worker = self.workers[process.pid] = Worker(process)
+            self._loop.add_reader(process.reports, self._hear, worker)
+            if process.exited is not None:
+                self._loop.add_reader(process.exited, self._bury, worker)
+            self._send(worker, memoryview(preparation))
+        self._start_later()
+
+    def _refuse(self, why: str, *, crashed: bool) -> None:
+        """Fail one waiting call, since the worker that it was to get cannot be had."""
+        if self._waiting:
+            call, _ = self._waiting.popleft()
+            error = TaskCrashedError(f"{label(call)} could not run: {why}", call.task_id)
+            self._report(call, Err(error, raised=False, crashed=crashed))
+
+    def _make_idle(self, worker: Worker) -> None:
+        self.idle.append(worker)
+        if self._waiting:
+            self.give(*self._waiting.popleft())
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def _send(self, worker: Worker, *parts: memoryview) -> None:
+        worker.rest.extend(parts)
+        if len(worker.rest) == len(parts):
+            self._flush(worker)
+
+    def _flush(self, worker: Worker) -> None:
+        """Write what the pipe takes, and come back when it takes more."""
+        pipe, rest = worker.process.calls, worker.rest
+        try:
+            while rest:
+                written = os.write(pipe, rest[0])
+                if written < len(rest[0]):
+                    rest[0] = rest[0][written:]
+                else:
+                    rest.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(pipe, self._flush, worker)
+            return
+        except OSError:
+            rest.clear()  # it is dead, as we shall hear
+        self._loop.remove_writer(pipe)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def _hear(self, worker: Worker) -> None:
+        """Read what a worker has to say."""
+        if self._read(worker) != 0:
+            if worker.call is None:
+                self._settle()  # at once, not in a turn of the loop to come: a worker is idle
+            return
+        self._loop.remove_reader(worker.process.reports)
+        if worker.process.exited is None:
+            self._bury(worker)
+        elif worker.death is None:
+            # It is dying, or as good as dead: a task closed descriptors that were not its own.
+            verdict = "closed its connection to the manager"
+            worker.death = self._loop.call_later(DYING_SECONDS, self._kill, worker, verdict)
+
+    def _read(self, worker: Worker) -> int | None:
+        """Read and act upon what is there: how many bytes, 0 at the end, None for nothing yet."""
+        try:
+            chunk = os.read(worker.process.reports, _AT_ONCE)
+        except BlockingIOError:
+            return None
+        heard: bytes | bytearray = chunk
+        if worker.heard:
+            heard = worker.heard
+            heard += chunk
+        done, size = 0, len(heard)
+        with memoryview(heard) as view:
+            while size - done >= HEADER.size:
+                length, serial, kind = HEADER.unpack_from(view, done)
+                end = done + HEADER.size + length
+                if end > size:
+                    break
+                with view[done + HEADER.size : end] as body:
+                    self._understand(worker, kind, serial, body)
+                done = end
+        if heard is not chunk:
+            del worker.heard[:done]
+        elif done < size:
+            worker.heard += chunk[done:]
+        return len(chunk)
+
+    def _understand(self, worker: Worker, kind: int, serial: int, body: memoryview) -> None:
+        call = worker.call if serial == worker.serial else None
+        if kind == DONE:
+            if call is not None:
+                self._done(worker, call, unpack(body, call))
+        elif kind == SAID:
+            if call is not None:
+                said(call, body)
+        elif kind == ASKED:
+            self._send(worker, memoryview(answer(call, serial, body)))
+        elif kind == READY:
+            worker.ready = True
+            self._make_idle(worker)
+        elif kind == UNFIT:
+            worker.leaving = worker.doomed = True
+            self._refuse(pickle.loads(body), crashed=False)  # noqa: S301  # from our own worker
+        else:
+            self._kill(worker, f"sent a frame of the unknown kind {kind}")
+
+    def _done(self, worker: Worker, call: Call, outcome: Outcome) -> None:
+        worker.call = None
+        if worker.death is not None:
+            worker.death.cancel()
+            worker.death = None
+        if not worker.doomed:
+            self._make_idle(worker)
+        # Last, so that a call that comes in return finds the worker idle.
+        self._report(call, outcome)
+
+    # -- endings -----------------------------------------------------------------------------
+
+    def _kill(self, worker: Worker, verdict: str = "") -> None:
+        worker.doomed = True
+        worker.verdict = worker.verdict or verdict
+        worker.process.kill()
+
+    def _bury(self, worker: Worker) -> None:
+        """Take leave of a worker whose process has ended, and of the call it had."""
+        status = worker.process.bury()
+        while self._read(worker):  # it may have finished its call before
+            pass
+        self._ignore(worker)
+        del self.workers[worker.process.pid]
+        if worker in self.idle:
+            self.idle.remove(worker)
+        if worker.death is not None:
+            worker.death.cancel()
+        self._account(worker, status)
+        worker.process.close()
+        if self._waiting:
+            self._start_later()
+
+    def _ignore(self, worker: Worker) -> None:
+        """Have the loop forget a worker's descriptors."""
+        process = worker.process
+        self._loop.remove_reader(process.reports)
+        self._loop.remove_writer(process.calls)
+        if process.exited is not None:
+            self._loop.remove_reader(process.exited)
+
+    def _account(self, worker: Worker, status: int | None) -> None:
+        """Say why a worker is dead, to whoever lost something by it."""
+        call, worker.call = worker.call, None
+        if worker.leaving:
+            return
+        if worker.doomed and not worker.verdict:
+            self.killed += 1
+            if call is not None:
+                self._report(call, Cancelled("killed"))
+            return
+        self.crashed += 1
+        pid = worker.process.pid
+        story = f"the worker process {pid} {worker.verdict or cause_of_death(status)}"
+        last = worker.process.last_lines()
+        tail = f". The last lines of its stderr:\n{last}" if last else ""
+        if call is not None:
+            text = f"{story} while it ran {label(call)}{tail}"
+            details = {"pid": pid, "status": status, "stderr": last}
+            error = TaskCrashedError(text, call.task_id, details)
+            self._report(call, Err(error, raised=False, crashed=True))
+        elif not worker.ready:
+            self._refuse(f"{story} while it started{tail}", crashed=True)

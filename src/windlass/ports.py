@@ -7,7 +7,7 @@ executor, of ours or of yours, must pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from ._core.outcome import Outcome
     from ._core.pools import Traits
 
-Report: TypeAlias = "Callable[[Call, Outcome], None]"
-"""How an executor tells that a call is over; callable from any thread, and never raises."""
+
+class Report(Protocol):
+    """How an executor tells that a call is over; callable from any thread, and never raises."""
+
+    def __call__(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
+        """Report ``call``. With ``wake=False`` the executor calls ``idle`` right afterwards."""
+        ...
+
 
 
 class Clock(Protocol):
@@ -115,8 +121,9 @@ class Executor(Protocol):
     ) -> None:
         """Be ready to start calls; ``loop`` is the manager's, where this is called.
 
-        An executor whose calls run on the manager's loop calls ``idle`` when it has run out of
-        them, on that loop: there may be new ones at once. Others ignore it.
+        ``idle`` is for whoever has run out of calls, on the loop's thread or on one of the
+        executor's own: it takes in what was reported and starts new calls at once, where the
+        event loop would have to be woken otherwise. Nobody needs to call it.
 
         Called again after ``close`` when the manager reopens, perhaps with another loop.
         """

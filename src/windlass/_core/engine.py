@@ -246,11 +246,9 @@ class Engine(Lifecycle):
         """The tasks to start now, already RUNNING. The drain must come before any other input."""
         if self.paused:
             return []
-        taken: list[Task] = []
-        for tasks in self.slots.pick(now):
-            for task in tasks:
-                self._start(task, now)
-            taken += tasks
+        taken = self.slots.pick(now)
+        for task in taken:
+            self._start(task, now)
         self._started += taken
         return taken
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from .queues import ReadyQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .task import Task
 
 
@@ -31,6 +29,8 @@ class Traits:
     """Whether a stopped task's function may go on for a while: it cannot be killed."""
     max_waiting: int = 0
     """How many of its tasks may wait for other tasks at once, their slots lent."""
+    any_thread: bool = False
+    """Whether calls can be started and stopped from any thread, not only the event loop's."""
     manual: bool = False
     """Whether its tasks are started by hand, not by the engine."""
     reports_progress: bool = True
@@ -82,14 +82,15 @@ class Slots:
         if pool.traits.local:
             self.running -= 1
 
-    def pick(self, now: float) -> Iterator[list[Task]]:
+    def pick(self, now: float) -> list[Task]:
         """Take the tasks to start now out of their queues, most urgent first, slots included."""
+        picked: list[Task] = []
         while True:
             able = [
                 pool for pool in self.pools.values() if pool.queue.size and self.room(pool) > 0
             ]
             if not able:
-                return
+                return picked
             if len(able) == 1:
                 pool = able[0]
                 tasks = pool.queue.pop_many(self.room(pool), now)
@@ -98,4 +99,4 @@ class Slots:
                 pool = max(able, key=lambda pool: pool.queue.urgency(now) or (-1, 0.0))
                 tasks = pool.queue.pop_many(1, now)
             self.acquire(pool, len(tasks))
-            yield tasks
+            picked += tasks

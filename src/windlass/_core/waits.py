@@ -94,12 +94,11 @@ class Waits:
         return granted
 
     def forget(self, task: Task) -> None:
-        """``task`` has ended; if it was waiting, its slot is not its to give back."""
-        if task in self.lent:
-            self._targets.pop(task, None)
-            if task in self._returning:
-                self._returning.remove(task)
-            self._settle(task, self._slots.pools[task.spec.executor])
+        """``task``, whose slot is lent, has ended: it has none to give back."""
+        self._targets.pop(task, None)
+        if task in self._returning:
+            self._returning.remove(task)
+        self._settle(task, self._slots.pools[task.spec.executor])
 
     def of(self, task: Task) -> list[Task]:
         """What ``task`` waits for."""

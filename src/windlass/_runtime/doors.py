@@ -77,7 +77,7 @@ class Doors:
     def _open_here(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         runtime = self._runtime
         for executor in runtime.executors.values():
-            executor.open(loop, runtime.pump.report, runtime.pump.settle_inline)
+            executor.open(loop, runtime.pump.report, runtime.pump.turn_now)
         runtime.accepting = True
         runtime.pump.attach(loop, thread)
         if self._watchdog_seconds is not None:

@@ -9,7 +9,9 @@
 
 One turn drains the inbox into the engine, lets time pass, takes what can start, publishes what has
 changed, starts the batch, and goes to sleep until the next deadline or wake-up. A turn is a plain
-callback on the event loop: there is nothing to await in it, so nothing can come in between.
+callback on the event loop: there is nothing to await in it, so nothing can come in between. Whoever
+runs out of work, a lane or a thread, may have the turn at once instead of waking the loop for it, if
+nobody else is having one: that spares quick functions two switches of threads each.
 
 Everything is done in batches. A wake-up in particular is scheduled once, however many tasks and
 reports come before its turn: waking a loop from another thread costs as much as running a task.
@@ -19,17 +21,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL
 from .run import Run
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from .._core.change import Moves, Transition
     from .._core.outcome import Outcome
     from .._core.task import Task
-    from ..ports import Call
+    from ..ports import Call, Executor
     from .job import Job
     from .runtime import Runtime
 
@@ -44,6 +47,7 @@ class Pump:
         self._runtime = runtime
         self._inbox: deque[tuple[Task, int, Outcome]] = deque()
         self._awake = False
+        self._turning = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -76,17 +80,23 @@ class Pump:
         except RuntimeError:  # the loop was closed under us; there is nobody left to tell
             self._awake = False
 
-    def report(self, call: Call, outcome: Outcome) -> None:
+    def report(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
         """Take in how a call ended; the executors' door."""
-        assert isinstance(call, Run)
-        self._inbox.append((call.job, call.number, outcome))
-        if not self._awake:
+        self._inbox.append((cast("Run", call).job, call.number, outcome))
+        if wake and not self._awake:
             self.wake()
 
-    def settle_inline(self) -> None:
-        """Have the turn that is due right away, called by whoever ran out of work on this loop."""
-        if self._awake and threading.get_ident() == self._thread:
-            self.turn()
+    def turn_now(self) -> None:
+        """Have a turn right away if there is reason to, or see to it that there is one soon."""
+        if not (self._inbox or self._awake):
+            return
+        if self._turning.acquire(blocking=False):
+            try:
+                self._turn()
+            finally:
+                self._turning.release()
+        else:
+            self.wake()
 
     def _on_wake(self) -> None:
         if self._awake:
@@ -94,6 +104,10 @@ class Pump:
 
     def turn(self) -> None:
         """One turn; see the module."""
+        with self._turning:
+            self._turn()
+
+    def _turn(self) -> None:
         self._awake = False
         runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
         now, wall = runtime.clock.now(), runtime.clock.wall()
@@ -163,14 +177,23 @@ class Pump:
             else:
                 batch.append(run)
         for name, batch in batches.items():
-            runtime.executors[name].start(batch)
+            executor = runtime.executors[name]
+            self._have(executor, executor.start, batch)
 
     def _stop(self, runs: list[Run]) -> None:
         runtime = self._runtime
         for run in runs:
-            runtime.executors[run.job.spec.executor].stop(run)
+            executor = runtime.executors[run.job.spec.executor]
+            self._have(executor, executor.stop, run)
         with runtime.lock:
             runtime.measure_capacity()
+
+    def _have(self, executor: Executor, do: Callable[[Any], None], what: Any) -> None:
+        """Have an executor do something, on the loop's thread unless it does not mind."""
+        if executor.traits.any_thread or threading.get_ident() == self._thread:
+            do(what)
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(do, what)
 
     def _set_timer(self, deadline: float | None, now: float) -> None:
         if len(self._runtime.engine.calendar):
@@ -180,6 +203,10 @@ class Pump:
         if self._timer is not None:
             if self._timer_at <= deadline:
                 return  # it comes early enough, and finds out then
+        if threading.get_ident() != self._thread:
+            self.wake()  # timers are set on the loop's own thread
+            return
+        if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
         self._timer = self._loop.call_later(max(0.0, deadline - now), self._on_timer)

@@ -87,6 +87,8 @@ class Wait(ABC, Generic[T_co]):
 
         try:
             if self._watch(wake):
+                # This coroutine has nothing to do, so it may have the pump's turn, if one is due.
+                runtime.pump.turn_now()
                 yield from future
         except BaseException:
             self._unwatch(wake)

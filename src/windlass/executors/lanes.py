@@ -204,8 +204,9 @@ class Lanes:
                 outcome = await call.run_async()
                 stopped = call.place is not me
                 call.place = None
-                report(call, outcome)
+                report(call, outcome, wake=bool(queue))
                 if stopped or type(outcome) is not Ok:
+                    self._on_idle()
                     return
                 in_a_row += 1
                 if in_a_row >= _IN_A_ROW:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
+    from .._core.outcome import Outcome
     from ..ports import Call, Report
 
 logger = logging.getLogger("windlass")
@@ -46,12 +47,18 @@ class ThreadExecutor:
     def __init__(
         self, slots: int | None = None, *, max_abandoned: int = 64, max_waiting: int = 256
     ) -> None:
-        self.traits = Traits(slots=slots or default_slots(), lingers=True, max_waiting=max_waiting)
+        self.traits = Traits(
+            slots=slots or default_slots(),
+            lingers=True,
+            max_waiting=max_waiting,
+            any_thread=True,
+        )
         self.max_abandoned = max_abandoned
         self._idle: list[_Worker] = []  # append and pop are atomic
         self._abandoned: set[_Worker] = set()
         self._lock = threading.Lock()
         self._report: Report
+        self._on_idle: Callable[[], None]
         self._open = False
         self._count = 0
 
@@ -63,6 +70,7 @@ class ThreadExecutor:
         self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
     ) -> None:
         self._report = report
+        self._on_idle = idle
         self._open = True
 
     def why_not(self, function: Any) -> str | None:
@@ -110,17 +118,18 @@ class ThreadExecutor:
 
     # -- called by the threads -----------------------------------------------------------------
 
-    def returned(self, worker: _Worker, call: Call) -> bool:
-        """Whether ``worker``, whose call is over, is to wait for another."""
+    def returned(self, worker: _Worker, call: Call, outcome: Outcome) -> bool:
+        """Report a call; whether ``worker``, which ran it, is to wait for another."""
         with self._lock:
             call.place = None
-            if worker.abandoned:
-                self._abandoned.discard(worker)
-                return False
-        if not self._open:
-            return False
-        self._idle.append(worker)
-        return True
+            abandoned = worker.abandoned
+            self._abandoned.discard(worker)
+        stay = self._open and not abandoned
+        if stay:
+            self._idle.append(worker)
+        self._report(call, outcome, wake=False)
+        self._on_idle()
+        return stay
 
     def leave(self, worker: _Worker) -> bool:
         """Whether an idle ``worker`` may go: not if it was just given a call."""
@@ -154,8 +163,8 @@ class _Worker:
                 return
             self.running = f"{call.name} [{call.task_id}]"
             outcome = call.run()
-            stay = executor.returned(self, call)
-            executor._report(call, outcome)
+            # Idle before the report: the turn that it leads to may well give this thread more.
+            stay = executor.returned(self, call, outcome)
+            del call, outcome  # an idle thread holds on to nothing
             if not stay:
                 return
-            del call, outcome  # an idle thread holds on to nothing

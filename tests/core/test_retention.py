@@ -30,6 +30,14 @@ def test_by_number():
     assert len(room.engine.retention) == 2
 
 
+def test_by_age_alone():
+    room = Room(keep_seconds=1.0, keep_count=None)
+    for id in "abcd":
+        room.completed(id)
+    room.later(1.0)
+    assert forgotten(room) == ["a", "b", "c", "d"]
+
+
 def test_for_ever():
     room = Room(keep_seconds=None, keep_count=None)
     room.completed("a")

@@ -16,62 +16,13 @@ from pathlib import Path
 import errands
 import pytest
 from errands import Errand, gone
+from office import Office, heard, on_a_loop
 
-from windlass._core.outcome import Cancelled, Err, Ok
+from windlass._core.outcome import Cancelled
 from windlass.errors import RemoteError, SerializationError, TaskCrashedError
 from windlass.executors.processes import ProcessExecutor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
-
-
-def on_a_loop(test):
-    @functools.wraps(test)
-    def run(*args, **kwargs):
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 50))
-
-    return run
-
-
-class Office:
-    """A manager reduced to its dealings with one executor."""
-
-    def __init__(self, executor):
-        self.executor = executor
-        self.outcomes = {}
-        self.ended = {}
-        self.loop = asyncio.get_running_loop()
-        executor.open(self.loop, self.report, lambda: None)
-
-    def report(self, call, outcome):
-        assert call not in self.outcomes, "reported twice"
-        self.outcomes[call] = outcome
-        if call in self.ended:
-            self.loop.call_soon_threadsafe(self.ended[call].set)
-
-    def start(self, *calls):
-        self.executor.start(calls)
-
-    async def outcome(self, call):
-        if call not in self.outcomes:
-            self.ended[call] = asyncio.Event()
-            if call not in self.outcomes:
-                await self.ended[call].wait()
-        return self.outcomes[call]
-
-    async def run(self, function, *args, **kwargs):
-        call = Errand(function, *args, **kwargs)
-        self.start(call)
-        return await self.outcome(call)
-
-    async def value(self, function, *args, **kwargs):
-        outcome = await self.run(function, *args, **kwargs)
-        assert isinstance(outcome, Ok), getattr(outcome, "error", outcome)
-        return outcome.value
-
-    async def error(self, function, *args, **kwargs):
-        outcome = await self.run(function, *args, **kwargs)
-        assert isinstance(outcome, Err), outcome
-        return outcome
 
 
 @contextlib.asynccontextmanager
@@ -96,12 +47,6 @@ async def all_seen_off():
 
 def open_descriptors():
     return sum(1 for _ in Path("/dev/fd").iterdir())
-
-
-async def heard(call):
-    """Wait until the call has said something, and what it was."""
-    await asyncio.to_thread(call.said.wait)
-    return call.messages[0][1]
 
 
 # -- running ---------------------------------------------------------------------------------------
@@ -501,7 +446,7 @@ import asyncio, os, sys
 sys.path.insert(0, {here!r})
 import errands
 from errands import Errand
-from test_processes import Office, heard
+from office import Office, heard
 from windlass.executors.processes import ProcessExecutor
 """
 

@@ -84,7 +84,7 @@ def _why_not_instance(owner: Any) -> str | None:
     wrapped = getattr(owner, "__wrapped__", None)
     if isinstance(wrapped, types.FunctionType):
         # A decorator's object: it knows how to travel, but where it stands must be reachable.
-        return _unreachable(wrapped)
+        return _misplaced(wrapped)
     kind: type[Any] = type(owner)
     reason = _misplaced(kind)
     if reason is not None:

@@ -1,0 +1,64 @@
+"""A manager reduced to its dealings with one executor."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+from errands import Errand
+
+from windlass._core.outcome import Err, Ok
+
+
+def on_a_loop(test):
+    @functools.wraps(test)
+    def run(*args, **kwargs):
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 50))
+
+    return run
+
+
+class Office:
+    def __init__(self, executor):
+        self.executor = executor
+        self.outcomes = {}
+        self.ended = {}
+        self.loop = asyncio.get_running_loop()
+        executor.open(self.loop, self.report, lambda: None)
+
+    def report(self, call, outcome):
+        assert call not in self.outcomes, "reported twice"
+        self.outcomes[call] = outcome
+        if call in self.ended:
+            self.loop.call_soon_threadsafe(self.ended[call].set)
+
+    def start(self, *calls):
+        self.executor.start(calls)
+
+    async def outcome(self, call):
+        if call not in self.outcomes:
+            self.ended[call] = asyncio.Event()
+            if call not in self.outcomes:
+                await self.ended[call].wait()
+        return self.outcomes[call]
+
+    async def run(self, function, *args, **kwargs):
+        call = Errand(function, *args, **kwargs)
+        self.start(call)
+        return await self.outcome(call)
+
+    async def value(self, function, *args, **kwargs):
+        outcome = await self.run(function, *args, **kwargs)
+        assert isinstance(outcome, Ok), getattr(outcome, "error", outcome)
+        return outcome.value
+
+    async def error(self, function, *args, **kwargs):
+        outcome = await self.run(function, *args, **kwargs)
+        assert isinstance(outcome, Err), outcome
+        return outcome
+
+
+async def heard(call):
+    """Wait until the call has said something, and what it was."""
+    await asyncio.to_thread(call.said.wait)
+    return call.messages[0][1]

@@ -10,11 +10,11 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import os
 import sys
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from ._core.policies import NO_RETRY, Retry
@@ -229,7 +229,7 @@ def _module_of(function: Any) -> str:
     if module in {"__main__", "__mp_main__"}:
         # A script is known by its file, so that its id is the same wherever it is imported.
         file = getattr(sys.modules.get(module), "__file__", None)
-        return Path(file).stem if file else "__main__"
+        return os.path.splitext(os.path.basename(file))[0] if file else "__main__"
     return str(module)
 
 

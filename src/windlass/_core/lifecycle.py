@@ -152,7 +152,7 @@ class Lifecycle:
         line = list(tasks)
         while line:
             task = line.pop()
-            if task.held:
+            if task.held and task.status not in TERMINAL:
                 task.held = False
                 line.extend(task.dependencies)
                 if task.status is PENDING:

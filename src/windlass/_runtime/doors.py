@@ -145,10 +145,12 @@ class Doors:
             raise
         finally:
             self._closed = self._closing = self._hurry = None
-        closed.keep(None)
-        if self._loop_thread is not None:
+        if self._loop_thread is None:
+            closed.keep(None)
+        else:
+            # Closed is closed: whoever waits goes on when the loop and its thread are gone.
             thread, self._loop_thread = self._loop_thread, None
-            thread.stop()
+            thread.stop(then=lambda: closed.keep(None))
 
     def _cancel_rest(self, apart: tuple[Job, ...]) -> None:
         runtime = self._runtime

@@ -15,7 +15,6 @@ import asyncio
 import inspect
 import types
 from contextlib import AsyncExitStack, ExitStack
-from random import random
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import OK_NONE, Again, Cancelled, Err, Ok, Outcome
@@ -37,6 +36,8 @@ def outcome_of(error: BaseException, link: Link) -> Outcome:
         return Cancelled(link.stopping() or "it raised CancelledError")
     if isinstance(error, TaskCancellationError) and error.task_id == link.task_id:
         return Cancelled(error.cause)
+    from random import random  # noqa: PLC0415  # costs a tenth of the import, and few tasks fail
+
     return Err(error, luck=random())  # noqa: S311  # spreads retries, guards no secret
 
 

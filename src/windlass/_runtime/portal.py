@@ -67,6 +67,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self._then: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -77,6 +78,11 @@ class LoopThread:
         assert ident is not None
         return ident
 
+    def stop(self, then: Callable[[], None]) -> None:
+        """Stop and close the loop; ``then`` is called, on its thread, as the last thing."""
+        self._then = then
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
@@ -84,9 +90,5 @@ class LoopThread:
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
-
-    def stop(self) -> None:
-        """Stop and close the loop; waits for its thread unless called on it."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+            if self._then is not None:
+                self._then()

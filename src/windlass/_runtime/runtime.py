@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import secrets
+import os
 import sys
 import threading
 from contextvars import copy_context
@@ -84,7 +84,7 @@ class Runtime:
         self.home: Portal | None = None
         """The way onto the manager's own loop, while it is open."""
         self._portals: dict[asyncio.AbstractEventLoop, Portal] = {}
-        self._prefix = secrets.token_hex(3) + "-"
+        self._prefix = os.urandom(3).hex() + "-"
         self._serial = itertools.count(1)
 
     # -- taking tasks in -----------------------------------------------------------------------

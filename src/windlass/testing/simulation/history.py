@@ -68,10 +68,11 @@ def no_longer_than(seconds: float) -> Iterator[None]:
     def hangs(_signal: int, _frame: FrameType | None) -> None:
         raise Broken(f"the engine hangs: no answer within {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, hangs)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(signal.SIGALRM, hangs)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        # Whoever had an alarm set, a test runner maybe, gets it back.
+        signal.setitimer(signal.ITIMER_REAL, *timer)
+        signal.signal(signal.SIGALRM, handler)

@@ -39,6 +39,7 @@ class Life:
         "ended",
         "failures",
         "first_run",
+        "held",
         "run",
         "seen_walls",
         "started",
@@ -50,6 +51,7 @@ class Life:
         self.born = now
         self.seen_walls = seen_walls
         self.dependencies = task.dependencies
+        self.held = task.held
         self.at = task.notes.due_at if task.notes is not None else None
         self.children: list[Task] = []
         self.first_run = task.run + 1
@@ -78,6 +80,17 @@ class Laws:
         self._lives[task] = Life(task, self._world.now, len(self.walls) - 1)
         if task.notes is not None and task.notes.parent in self._lives:
             self._lives[task.notes.parent].children.append(task)
+        if not task.held:
+            for dependency in task.dependencies:
+                self.released(dependency)
+
+    def released(self, task: Task) -> None:
+        """``task``, and the held tasks before it, may run."""
+        life = self._lives[task]
+        if life.held and task.status not in TERMINAL:
+            life.held = False
+            for dependency in life.dependencies:
+                self.released(dependency)
 
     def forgotten(self, task: Task) -> None:
         """``task`` is no longer remembered."""
@@ -160,8 +173,8 @@ class Laws:
         life.started = world.now
         if task.run != life.run or not 1 <= attempt <= task.run:
             raise Broken(f"{task} started as run {life.run}, attempt {attempt}")
-        if task.held or task.due > world.now:
-            raise Broken(f"{task} started although it is {'held' if task.held else 'not due'}")
+        if life.held or task.due > world.now:
+            raise Broken(f"{task} started although it is {'held' if life.held else 'not due'}")
         if life.at is not None and max(self.walls[life.seen_walls :]) < life.at:
             raise Broken(f"{task} started before its at=")
         if not _may_run(life):
@@ -257,6 +270,8 @@ class Laws:
                 raise Broken(f"{task} is said to be {self._folded.get(task.id)}")
             if task.status in TERMINAL:
                 continue
+            if task.held != self._lives[task].held:
+                raise Broken(f"{task} takes itself for held: {task.held}")
             timers += self._check_timers(task)
             if task.status is PENDING:
                 self._check_pending(task, in_queue)
@@ -371,4 +386,5 @@ def _snapshot(task: Task) -> tuple[Any, ...]:
     """What must never change again once ``task`` has ended."""
     attempts = tuple(task.notes.attempts) if task.notes is not None else ()
     progress = task.notes.progress if task.notes is not None else None
-    return (task.status, task.outcome, task.run, task.ended_at, task.started_at, attempts, progress)
+    times = (task.started_at, task.ended_at)
+    return (task.status, task.outcome, task.held, task.run, times, attempts, progress)

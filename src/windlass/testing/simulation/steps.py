@@ -194,7 +194,7 @@ class Release(NamedTuple):
     def do(self, world: World) -> None:
         """Release it and the held tasks before it."""
         if self.name in world.tasks:
-            world.engine.release(world.tasks[self.name], world.now)
+            world.release(world.tasks[self.name])
 
     def __str__(self) -> str:
         return f"release {self.name}"

@@ -185,7 +185,7 @@ class World:
             self.cancel(attempt.task)
         self._run_dry()
         for task in list(self.engine.tasks.values()):
-            self.engine.release(task, self.now)
+            self.release(task)
         while self.engine.unfinished:
             unfinished = self.engine.unfinished
             by_hand = sorted(self.engine.by_hand, key=lambda task: task.id)
@@ -258,6 +258,11 @@ class World:
         attempt.reported.append(outcome)
         self.on.pop(attempt, None)
         self.inbox.append((attempt, attempt.task, attempt.number, outcome))
+
+    def release(self, task: Task) -> None:
+        """Somebody has ``task`` executed."""
+        self.laws.released(task)
+        self.engine.release(task, self.now)
 
     def cancel(self, task: Task) -> bool:
         """Somebody cancels ``task``, and with it its children that have not ended."""

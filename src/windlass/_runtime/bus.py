@@ -171,16 +171,19 @@ class Bus:
         cancellations. The log wants no more most of the time, and to be left alone is free.
         """
         subscription = Subscription(self, callback, wants_all, limit)
-        with self.lock:
-            self._listeners = [*self._listeners, subscription]
+        self.add(subscription)
         return subscription
 
     def reader(self, runtime: Runtime, limit: int = BUFFER) -> Reader:
         """A reader of changes from now on."""
         reader = Reader(self, runtime, limit)
-        with self.lock:
-            self._listeners = [*self._listeners, reader]
+        self.add(reader)
         return reader
+
+    def add(self, listener: Subscription | Reader) -> None:
+        """Let ``listener`` hear of every change from now on."""
+        with self.lock:
+            self._listeners = [*self._listeners, listener]
 
     def remove(self, listener: Subscription | Reader) -> None:
         """Let ``listener`` hear no more."""

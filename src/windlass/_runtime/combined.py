@@ -35,11 +35,13 @@ class Gathering(Wait[list[R]]):
         self._open = 0
         with runtime.lock:  # nobody's end is published meanwhile, so the count is right
             ended = self._one_ended
+            last = None
             for handle in handles:
                 job = handle._job
-                if job.outcome is None:
+                if job.outcome is None and job is not last:  # items of one chunk share their job
                     self._open += 1
                     job.watch(ended)
+                last = job
 
     def __repr__(self) -> str:
         return f"<gathering of {len(self._handles)} tasks, {self._open} open>"

@@ -37,6 +37,8 @@ class Doors:
     def __init__(self, runtime: Runtime, watchdog_seconds: float | None) -> None:
         self._runtime = runtime
         self._watchdog_seconds = watchdog_seconds
+        self.new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+        """Makes the loop that plain code has none of."""
         self._watchdog: Watchdog | None = None
         self._loop_thread: LoopThread | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -60,7 +62,7 @@ class Doors:
             runtime.home = runtime.portal(loop)
             self._open_here(loop, threading.get_ident())
         else:
-            self._loop_thread = LoopThread("windlass-loop")
+            self._loop_thread = LoopThread("windlass-loop", self.new_loop)
             runtime.home = Portal(self._loop_thread.loop, self._loop_thread.ident)
             ready = threading.Event()
 

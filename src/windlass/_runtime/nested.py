@@ -34,11 +34,20 @@ class NestedWait:
         if not self._end(lambda: portal.resolve(future)):
             await future
 
-    def resume_blocking(self) -> None:
+    def resume_blocking(self, sleeper: object) -> None:
         """The wait is over; go on when there is a slot again."""
+        asleep = self._runtime.asleep
         granted = threading.Lock()
         granted.acquire()
-        if not self._end(granted.release):
+
+        def wake() -> None:
+            asleep.discard(sleeper)
+            granted.release()
+
+        asleep.add(sleeper)
+        if self._end(wake):
+            asleep.discard(sleeper)
+        else:
             granted.acquire()
 
     def _end(self, resumed: Callable[[], None]) -> bool:

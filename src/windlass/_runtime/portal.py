@@ -65,8 +65,8 @@ def _wake(future: asyncio.Future[None]) -> None:
 class LoopThread:
     """An event loop of our own on a daemon thread: the engine room of ``with TaskManager()``."""
 
-    def __init__(self, name: str) -> None:
-        self.loop = asyncio.new_event_loop()
+    def __init__(self, name: str, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+        self.loop = new_loop()
         self._then: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()

@@ -86,6 +86,11 @@ class Pump:
         if wake and not self._awake:
             self.wake()
 
+    @property
+    def turning(self) -> bool:
+        """Whether a turn is on, in whatever thread."""
+        return self._turning.locked()
+
     def turn_now(self) -> None:
         """Have a turn right away if there is reason to, or see to it that there is one soon."""
         if not (self._inbox or self._awake):

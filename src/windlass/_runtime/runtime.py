@@ -80,6 +80,8 @@ class Runtime:
         self.around: list[Callable[..., Any]] = []
         self.resumptions: dict[Task, Callable[[], None]] = {}
         self.attendants: list[Callable[[], bool]] = []
+        self.asleep: set[object] = set()
+        """The runs, and the threads of plain code, that are blocked in one of our waits."""
         self.accepting = False
         self.home: Portal | None = None
         """The way onto the manager's own loop, while it is open."""

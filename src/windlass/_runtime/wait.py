@@ -100,13 +100,17 @@ class Wait(ABC, Generic[T_co]):
             yield from nested.resume_async(loop, portal).__await__()
 
     def _block(self, timeout: float | None) -> None:
-        nested = self._runtime.begin_wait(current_run(), self._targets())
+        run = current_run()
+        nested = self._runtime.begin_wait(run, self._targets())
+        asleep, sleeper = self._runtime.asleep, run or threading.get_ident()
         ready = threading.Lock()
         ready.acquire()
 
         def wake(_: Any) -> None:
+            asleep.discard(sleeper)
             ready.release()
 
+        asleep.add(sleeper)
         try:
             if self._watch(wake) and not ready.acquire(timeout=-1 if timeout is None else timeout):
                 self._unwatch(wake)
@@ -117,8 +121,10 @@ class Wait(ABC, Generic[T_co]):
             if nested is not None:
                 nested.abandon()
             raise
+        finally:
+            asleep.discard(sleeper)
         if nested is not None:
-            nested.resume_blocking()
+            nested.resume_blocking(sleeper)
 
 
 class Promise(Wait[T]):

@@ -235,7 +235,7 @@ class Retry(NamedTuple):
         """What is to be renewed; ``later``: of that only what ended after what it depends on."""
         over = world.laws.over()
         fallen = [old]
-        for task in fallen if self.downstream else ():
+        for task in fallen if self.downstream and old in over else ():
             fallen += [
                 other
                 for other in over

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from windlass._core.change import Transition
 from windlass._core.engine import Engine
 from windlass._core.explain import explain
 from windlass._core.outcome import Err, Ok
@@ -13,6 +12,9 @@ from windlass._core.pools import Traits
 from windlass._core.spec import Spec
 from windlass._core.states import TaskStatus
 from windlass._core.task import Task
+
+if TYPE_CHECKING:
+    from windlass._core.change import Transition
 
 EXECUTORS = {
     "process": Traits(slots=2),

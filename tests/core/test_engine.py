@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine_room import Room
+
 from windlass._core.outcome import Again, Cancelled, Err, Ok
 from windlass._core.pools import Traits
 from windlass._core.states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TaskPriority
@@ -14,7 +15,7 @@ from windlass.errors import (
     TaskTimeoutError,
 )
 
-# -- taking tasks in -------------------------------------------------------------------------------------
+# -- taking tasks in ------------------------------------------------------------------------------
 
 
 def test_a_full_queue_refuses_and_says_what_to_do():
@@ -56,11 +57,22 @@ def test_what_is_not_held_never_depends_on_what_is():
     b = room.add("b", a, held=True)
     assert room.take() == []
     room.add("c", b)
-    assert not (a.held or b.held)
+    assert not (a.held)
+    assert not (b.held)
     assert room.take() == ["a"]
 
 
-# -- starting --------------------------------------------------------------------------------------------
+def test_releasing_what_has_ended_starts_nothing():
+    room = Room()
+    a = room.add("a", held=True)
+    b = room.add("b", a, held=True)
+    room.engine.cancel(b, room.now)
+    room.engine.release(b, room.now)
+    assert (a.held, b.held) == (True, True)
+    assert room.take() == []
+
+
+# -- starting -------------------------------------------------------------------------------------
 
 
 def test_never_more_than_the_limit_nor_than_an_executor_has_slots():
@@ -118,7 +130,7 @@ def test_a_paused_manager_starts_nothing():
     assert room.take() == ["a"]
 
 
-# -- time ------------------------------------------------------------------------------------------------
+# -- time -----------------------------------------------------------------------------------------
 
 
 def test_the_next_deadline_is_whatever_comes_first():
@@ -182,7 +194,7 @@ def test_expiry_is_for_the_start_alone():
     assert queued.outcome.cause == "expired"
 
 
-# -- being stopped ---------------------------------------------------------------------------------------
+# -- being stopped --------------------------------------------------------------------------------
 
 
 def test_the_executor_is_told_what_to_stop_once():
@@ -310,7 +322,7 @@ def test_a_new_life_waits_for_the_thread_of_the_old_one():
     assert (new.run, old.run) == (2, 1)
 
 
-# -- crashes, snoozes ------------------------------------------------------------------------------------
+# -- crashes, snoozes -----------------------------------------------------------------------------
 
 
 def test_crashes_spend_max_crashes_and_not_retries():
@@ -346,7 +358,7 @@ def test_progress_is_kept_between_nothing_and_all():
     assert not room.engine.progress(task, 0.5, "", run=2)
 
 
-# -- children --------------------------------------------------------------------------------------------
+# -- children -------------------------------------------------------------------------------------
 
 
 def test_cancelling_a_parent_cancels_its_children_and_theirs():
@@ -392,7 +404,7 @@ def test_children_outlive_a_parent_that_ended_by_itself():
     assert room.engine.children == {}
 
 
-# -- another life ----------------------------------------------------------------------------------------
+# -- another life ---------------------------------------------------------------------------------
 
 
 def test_a_retry_is_a_new_task_and_the_old_one_stays_as_it_ended():
@@ -466,7 +478,7 @@ def test_a_task_that_is_doomed_twice_ends_once():
     ]
 
 
-# -- quiet -----------------------------------------------------------------------------------------------
+# -- quiet ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import inspect
 import pickle
 
 import pytest
+
 from windlass import errors
 from windlass.errors import (
     DeadlockError,
@@ -29,7 +30,7 @@ def wrap(original: BaseException, traceback: str | None = None) -> TaskExecution
     return TaskExecutionError.wrapping(original, "fetch [t1] failed", "t1", traceback)
 
 
-class Picky(Exception):
+class PickyError(Exception):
     """Its __init__ cannot be called with its args."""
 
     def __init__(self, status, url):
@@ -38,7 +39,7 @@ class Picky(Exception):
         self.url = url
 
 
-class Defaulted(Exception):
+class DefaultedError(Exception):
     status = None  # on the class, as some libraries do
 
     def __init__(self, status):
@@ -46,7 +47,7 @@ class Defaulted(Exception):
         self.status = status
 
 
-class OddNew(Exception):
+class OddNewError(Exception):
     def __new__(cls, one, two):
         return super().__new__(cls, one)
 
@@ -54,17 +55,17 @@ class OddNew(Exception):
         super().__init__(one)
 
 
-class Final(Exception):
+class FinalError(Exception):
     def __init_subclass__(cls):
         raise TypeError("final")
 
 
-class FinalInItsOwnWay(Exception):
+class FinalInItsOwnWayError(Exception):
     def __init_subclass__(cls):
         raise RuntimeError("do not inherit from me")
 
 
-class Possessive(Exception):
+class PossessiveError(Exception):
     """Has a read-only name that is one of ours."""
 
     @property
@@ -72,7 +73,7 @@ class Possessive(Exception):
         return "mine"
 
 
-class Slotted(Exception):
+class SlottedError(Exception):
     __slots__ = ("code", "unset")
 
     def __init__(self, code):
@@ -80,14 +81,14 @@ class Slotted(Exception):
         self.code = code
 
 
-class Computed(Exception):
+class ComputedError(Exception):
     def __getattr__(self, name):
         if name == "reason":
             return "worked out"
         raise AttributeError(name)
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     def __str__(self):
         raise RuntimeError("no words")
 
@@ -134,25 +135,25 @@ def test_an_exception_group_is_still_a_group():
 
 
 def test_the_init_of_the_original_is_not_run():
-    error = wrap(Picky(404, "http://x"))
-    assert isinstance(error, Picky)
+    error = wrap(PickyError(404, "http://x"))
+    assert isinstance(error, PickyError)
     assert (error.status, error.url) == (404, "http://x")
 
 
 def test_what_an_instance_carries_wins_over_its_class():
-    assert wrap(Defaulted(404)).status == 404
+    assert wrap(DefaultedError(404)).status == 404
 
 
 def test_slots_are_carried_where_they_are_set():
-    error = wrap(Slotted(7))
-    assert isinstance(error, Slotted)
+    error = wrap(SlottedError(7))
+    assert isinstance(error, SlottedError)
     assert error.code == 7
     with pytest.raises(AttributeError):
         _ = error.unset
 
 
 def test_what_the_original_works_out_is_found():
-    assert wrap(Computed()).reason == "worked out"
+    assert wrap(ComputedError()).reason == "worked out"
     plain = wrap(SystemExit(3))
     assert plain.code == 3
     with pytest.raises(AttributeError):
@@ -168,10 +169,10 @@ def test_notes_are_shown_once_with_the_original():
 @pytest.mark.parametrize(
     "original",
     [
-        OddNew(1, 2),
-        Final(),
-        FinalInItsOwnWay(),
-        Possessive(),
+        OddNewError(1, 2),
+        FinalError(),
+        FinalInItsOwnWayError(),
+        PossessiveError(),
         SystemExit(3),
         KeyboardInterrupt(),
         StopIteration(1),
@@ -195,7 +196,7 @@ def test_a_task_that_ran_out_of_time_is_no_timeout_of_the_waiter():
 
 
 def test_an_exception_without_words_is_wrapped_all_the_same():
-    assert isinstance(wrap(Unspeakable()), Unspeakable)
+    assert isinstance(wrap(UnspeakableError()), UnspeakableError)
 
 
 @pytest.mark.parametrize(

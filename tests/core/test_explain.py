@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from engine_room import Room
+
 from windlass._core.explain import _ordinal
 from windlass._core.outcome import Again, Cancelled, Err, Ok
 from windlass._core.policies import Retry
@@ -12,11 +15,10 @@ from windlass._core.pools import Traits
 
 def clock(room: Room, seconds: float) -> str:
     """The time of day so many seconds from now, as the reader's clock shows it."""
-    from datetime import datetime
-
-    moment = datetime.fromtimestamp(room.wall + seconds)
-    today = moment.date() == datetime.fromtimestamp(room.wall).date()
-    return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M:%S}"
+    moment, today = (
+        datetime.fromtimestamp(room.wall + more, UTC).astimezone() for more in (seconds, 0)
+    )
+    return f"{moment:%H:%M:%S}" if moment.date() == today.date() else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def test_completed():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from engine_room import Room
 from hypothesis import given
 from hypothesis import strategies as st
+
 from windlass._core.graph import find_cycle, find_path, in_order
 from windlass._core.outcome import Err
 from windlass._core.pools import Traits
@@ -46,7 +49,7 @@ def test_a_circle_is_found_if_there_is_one(edges):
     assert (cycle is not None) == any(reaches(edges, name, name) for name in edges)
     if cycle is not None:
         assert cycle[0] == cycle[-1]
-        assert all(after in edges[before] for before, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in edges[before] for before, after in itertools.pairwise(cycle))
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=30))
@@ -78,7 +81,7 @@ def test_a_path_is_a_shortest_one():
     assert find_path([d], a, following.__getitem__) is None
 
 
-# -- in the engine -----------------------------------------------------------------------------------
+# -- in the engine --------------------------------------------------------------------------------
 
 
 def chain(room: Room, length: int, **options) -> list:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from engine_room import Room
+
 from windlass._core.change import Change, Gap
 from windlass._core.info import TaskInfo
 from windlass._core.metrics import Durations, measure
@@ -27,10 +28,10 @@ def info(room: Room, task) -> TaskInfo:
 
 
 def moment(room: Room) -> datetime:
-    return datetime.fromtimestamp(room.wall, timezone.utc)
+    return datetime.fromtimestamp(room.wall, UTC)
 
 
-# -- info ------------------------------------------------------------------------------------------------
+# -- info -----------------------------------------------------------------------------------------
 
 
 def test_a_picture_of_a_task_holds_what_was_asked():
@@ -144,7 +145,7 @@ def test_an_old_picture_does_not_change_with_a_new_life():
     assert info(room, old) == before
 
 
-# -- changes --------------------------------------------------------------------------------------------
+# -- changes --------------------------------------------------------------------------------------
 
 
 def changes(room: Room) -> list[Change]:
@@ -187,7 +188,7 @@ def test_a_gap_counts_what_was_missed():
     assert Gap(3).missed == 3
 
 
-# -- metrics --------------------------------------------------------------------------------------------
+# -- metrics --------------------------------------------------------------------------------------
 
 
 def figures(room: Room):

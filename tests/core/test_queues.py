@@ -1,9 +1,10 @@
-"""The ready queue: the most urgent first, the longest waiting first among equals, ageing in bounds."""
+"""The ready queue: the most urgent first, then the longest waiting; ageing has its bounds."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from windlass._core.queues import ReadyQueue
 from windlass._core.spec import Spec
 from windlass._core.states import CANCELLED, TaskPriority

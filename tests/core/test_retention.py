@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine_room import Room
+
 from windlass._core.states import PENDING
 from windlass.errors import InvalidTaskStateError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from windlass._core.policies import NO_RETRY, Retry
 from windlass._core.spec import Spec
 
@@ -28,13 +29,13 @@ def test_a_spec_knows_whether_it_has_a_limit_of_time(limit):
 @pytest.mark.parametrize("limit", ["timeout", "total_timeout", "expires"])
 @pytest.mark.parametrize("seconds", [0, 0.0, -1, math.nan, math.inf, -math.inf])
 def test_a_limit_of_time_is_more_than_zero_and_finite(limit, seconds):
-    with pytest.raises(ValueError, match=f"^{limit} must be more than zero seconds, not .*None"):
+    with pytest.raises(ValueError, match=rf"^{limit} must be more than zero seconds, not .*None"):
         spec(**{limit: seconds})
 
 
 @pytest.mark.parametrize("seconds", ["3", True, [3]])
 def test_a_limit_of_time_is_a_number(seconds):
-    with pytest.raises(TypeError, match="^timeout is a number of seconds, not "):
+    with pytest.raises(TypeError, match=r"^timeout is a number of seconds, not "):
         spec(timeout=seconds)
 
 
@@ -57,7 +58,7 @@ def test_retry_is_a_policy_and_not_a_number():
         spec(retry=3)
 
 
-# -- the retry policy --------------------------------------------------------------------------------
+# -- the retry policy -----------------------------------------------------------------------------
 
 
 def test_so_many_retries_are_one_attempt_more():

@@ -7,17 +7,22 @@ nothing; or the error it raises. Timers ring where they can be set.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from engine_room import Room
+
 from windlass._core.outcome import Again, Cancelled, Err, Ok
 from windlass._core.states import TERMINAL, TRANSITIONS, TaskPriority, TaskStatus
-from windlass._core.task import Task
 from windlass.errors import DuplicateTaskError, InvalidTaskStateError
+
+if TYPE_CHECKING:
+    from windlass._core.task import Task
 
 LONG = 3.0  # more than any grace period here
 
 
-# -- situations: how a task comes to stand there ---------------------------------------------------
+# -- situations: how a task comes to stand there --------------------------------------------------
 
 
 def waiting(room: Room, **options) -> Task:
@@ -115,7 +120,7 @@ def cancelled(room: Room, **options) -> Task:
     return room.cancelled("t", **options)
 
 
-# -- inputs ------------------------------------------------------------------------------------------
+# -- inputs ---------------------------------------------------------------------------------------
 
 
 def add_again(room: Room, task: Task) -> None:
@@ -457,7 +462,7 @@ def test_a_move_that_is_not_in_the_table_is_refused_with_the_story_of_the_task()
     room.take()
     room.report(task)
     for status in set(TaskStatus) - set(TRANSITIONS[task.status]):
-        with pytest.raises(AssertionError, match="completed -> .* is not in the table") as caught:
+        with pytest.raises(AssertionError, match=r"completed -> .* is not in the table") as caught:
             room.engine._move(task, status, room.now, "by mistake")
         assert "attempt 1 failed; 2 runs started" in str(caught.value)
 

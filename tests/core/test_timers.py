@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from windlass._core.spec import Spec
 from windlass._core.task import Task
 from windlass._core.timers import Timers

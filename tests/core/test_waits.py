@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine_room import Room
+
 from windlass._core.outcome import Err
 from windlass._core.states import CANCELLED, PENDING, RUNNING
 from windlass.errors import DeadlockError

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
+
+from .nap import Nap
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,21 +35,11 @@ class NestedWait:
         if not self._end(lambda: portal.resolve(future)):
             await future
 
-    def resume_blocking(self, sleeper: object) -> None:
+    def resume_blocking(self) -> None:
         """The wait is over; go on when there is a slot again."""
-        asleep = self._runtime.asleep
-        granted = threading.Lock()
-        granted.acquire()
-
-        def wake() -> None:
-            asleep.discard(sleeper)
-            granted.release()
-
-        asleep.add(sleeper)
-        if self._end(wake):
-            asleep.discard(sleeper)
-        else:
-            granted.acquire()
+        nap = Nap(self._runtime)
+        if not self._end(nap.wake):
+            nap.sleep()
 
     def _end(self, resumed: Callable[[], None]) -> bool:
         runtime = self._runtime

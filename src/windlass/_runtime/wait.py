@@ -9,11 +9,11 @@ A waiter that gives up, by a timeout or by being cancelled, only stops waiting.
 from __future__ import annotations
 
 import asyncio
-import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .current import current_run
+from .nap import Nap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -100,19 +100,11 @@ class Wait(ABC, Generic[T_co]):
             yield from nested.resume_async(loop, portal).__await__()
 
     def _block(self, timeout: float | None) -> None:
-        run = current_run()
-        nested = self._runtime.begin_wait(run, self._targets())
-        asleep, sleeper = self._runtime.asleep, run or threading.get_ident()
-        ready = threading.Lock()
-        ready.acquire()
-
-        def wake(_: Any) -> None:
-            asleep.discard(sleeper)
-            ready.release()
-
-        asleep.add(sleeper)
+        nested = self._runtime.begin_wait(current_run(), self._targets())
+        nap = Nap(self._runtime)
+        wake = nap.wake  # one object, since it is to be found again
         try:
-            if self._watch(wake) and not ready.acquire(timeout=-1 if timeout is None else timeout):
+            if self._watch(wake) and not nap.sleep(timeout):
                 self._unwatch(wake)
                 if not self.done():
                     raise TimeoutError(f"{self!r} was not done within {timeout} s; it goes on")
@@ -121,10 +113,8 @@ class Wait(ABC, Generic[T_co]):
             if nested is not None:
                 nested.abandon()
             raise
-        finally:
-            asleep.discard(sleeper)
         if nested is not None:
-            nested.resume_blocking(sleeper)
+            nested.resume_blocking()
 
 
 class Promise(Wait[T]):

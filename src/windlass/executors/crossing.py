@@ -118,7 +118,7 @@ def _unreachable(thing: types.FunctionType | type) -> str | None:
 def _unreachable_main(code: types.CodeType | None) -> str | None:
     remedy = "put it in a module of its own and import it from there"
     main = sys.modules["__main__"]
-    name = getattr(main.__spec__, "name", None)
+    name = getattr(getattr(main, "__spec__", None), "name", None)
     if name is not None and (name == "__main__" or name.endswith(".__main__")):
         # As with multiprocessing: such a file runs its program whenever it is imported.
         return (

@@ -196,6 +196,8 @@ class Crew:
             self._report(call, Err(error, raised=False, crashed=crashed))
 
     def _make_idle(self, worker: Worker) -> None:
+        if worker.dead or worker.doomed:
+            return
         self.idle.append(worker)
         if self._waiting:
             self.give(*self._waiting.popleft())
@@ -290,8 +292,7 @@ class Crew:
         if worker.death is not None:
             worker.death.cancel()
             worker.death = None
-        if not worker.doomed:
-            self._make_idle(worker)
+        self._make_idle(worker)
         # Last, so that a call that comes in return finds the worker idle.
         self._report(call, outcome)
 
@@ -304,6 +305,7 @@ class Crew:
 
     def _bury(self, worker: Worker) -> None:
         """Take leave of a worker whose process has ended, and of the call it had."""
+        worker.dead = True
         status = worker.process.bury()
         while self._read(worker):  # it may have finished its call before
             pass

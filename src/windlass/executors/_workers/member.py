@@ -24,6 +24,7 @@ class Worker:
 
     __slots__ = (
         "call",
+        "dead",
         "death",
         "doomed",
         "heard",
@@ -51,6 +52,7 @@ class Worker:
         """Set while its call is to stop: the end of the grace."""
         self.doomed = False
         """We killed it."""
+        self.dead = False
         self.verdict = ""
         """Why we killed it, if not because its call was to stop."""
 

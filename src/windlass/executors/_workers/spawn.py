@@ -53,7 +53,7 @@ class Preparation:
     def here(cls) -> Preparation:
         """For workers of this process; the same choices as multiprocessing's."""
         main = sys.modules["__main__"]
-        name: str | None = getattr(main.__spec__, "name", None)
+        name: str | None = getattr(getattr(main, "__spec__", None), "name", None)
         if name is not None:
             # A package's __main__.py runs its program whenever it is imported.
             skipped = name == "__main__" or name.endswith(".__main__")

@@ -1,0 +1,78 @@
+"""Tasks for worker processes, as a user would write them."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from windlass import Retry, current_task, task
+
+
+@task(executor="process")
+def double(x):
+    return 2 * x
+
+
+@task(executor="process", id="a name of its own")
+def where():
+    return os.getpid()
+
+
+@task(executor="process")
+async def later(x):
+    await asyncio.sleep(0)
+    return x
+
+
+@task(executor="process")
+def report_progress(path):
+    me = current_task()
+    me.progress(0.5, f"attempt {me.attempt} of {me.name}")
+    return Path(path).read_text()
+
+
+@task(executor="process")
+def until_cancelled(gate, path):
+    me = current_task()
+    me.defer(Path(path).write_text, "cleaned up")
+    Path(gate).write_text("started")
+    while True:
+        me.check_cancelled()
+        time.sleep(0.001)  # what a task does that has something to do
+
+
+@task(executor="process")
+def hang_with_child(gate):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    Path(gate).write_text(f"{os.getpid()} {child.pid}")
+    threading.Event().wait()
+
+
+@task(executor="process")
+def crash_until(attempt):
+    if current_task().attempt < attempt:
+        ctypes.string_at(0)
+    return current_task().attempt
+
+
+@task(executor="process", retry=Retry(2, delay=0.001))
+def fail_until(attempt):
+    if current_task().attempt < attempt:
+        raise LookupError("not yet")
+    return current_task().attempt
+
+
+@task(executor="process")
+def have_a_child():
+    return current_task().submit(double, 21).id
+
+
+@task(executor="process")
+def wait_for_a_child():
+    return current_task().submit(double, 21).result()

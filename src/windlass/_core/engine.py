@@ -78,8 +78,8 @@ class Engine(Lifecycle):
         """Take in a new task. Raises DuplicateTaskError or QueueFullError and changes nothing."""
         if task.id in self.tasks:
             raise DuplicateTaskError(f"there already is a task with the id {task.id!r}", task.id)
-        counts = self.counts
-        if counts[PENDING] + counts[WAITING] >= self.max_pending:
+        # Who remembers few tasks need not count how many of them wait.
+        if len(self.tasks) >= self.max_pending and self.backlog >= self.max_pending:
             raise QueueFullError(
                 f"{self.backlog} tasks are waiting, which is max_pending. Use `await "
                 "manager.enqueue(...)`, which waits for room, or raise max_pending=",
@@ -166,6 +166,8 @@ class Engine(Lifecycle):
         self.by_hand.discard(task)
         self.slots.acquire(self._pool(task))
         self._start(task, now)
+        self.counts[PENDING] -= 1
+        self.counts[RUNNING] += 1
         self._outbox.append((task, PENDING, RUNNING, now, task.attempt, "started"))
         return True
 
@@ -204,11 +206,11 @@ class Engine(Lifecycle):
 
     def settle(self, reports: Iterable[Report], now: float) -> None:
         """Take in how attempts ended."""
-        counts, outbox = self.counts, self._outbox
+        ending, returned = self._ending, 0
         for task, run, outcome in reports:
             if task.run != run or task.status is not RUNNING:
                 self._late(task, run, now)
-            elif task in self._ending:
+            elif ending and task in ending:
                 self._close(task, now, left=True)
             elif type(outcome) is Ok:
                 # The common end, written out: this is the path a hundred thousand tasks take.
@@ -216,10 +218,9 @@ class Engine(Lifecycle):
                 task.status = COMPLETED
                 task.outcome = outcome
                 task.ended_at = now
-                counts[RUNNING] -= 1
-                counts[COMPLETED] += 1
-                attempt = task.run if task.notes is None else task.attempt
-                outbox.append((task, RUNNING, COMPLETED, now, attempt, "returned"))
+                returned += 1
+                attempt = run if task.notes is None else task.attempt
+                self._outbox.append((task, RUNNING, COMPLETED, now, attempt, "returned"))
                 self._after_end(task, now)
             elif type(outcome) is Err:
                 self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
@@ -229,6 +230,8 @@ class Engine(Lifecycle):
                 assert isinstance(outcome, Cancelled)
                 self._vacate(task)
                 self._finish(task, CANCELLED, outcome, now, outcome.cause)
+        self.counts[RUNNING] -= returned
+        self.counts[COMPLETED] += returned
 
     def advance(self, now: float, wall: float) -> None:
         """Let everything happen that was to happen by now."""
@@ -249,6 +252,8 @@ class Engine(Lifecycle):
         taken = self.slots.pick(now)
         for task in taken:
             self._start(task, now)
+        self.counts[PENDING] -= len(taken)
+        self.counts[RUNNING] += len(taken)
         self._started += taken
         return taken
 

@@ -164,8 +164,6 @@ class Lifecycle:
         task.status = RUNNING
         task.run += 1
         task.started_at = now
-        self.counts[PENDING] -= 1
-        self.counts[RUNNING] += 1
         spec = task.spec
         if spec.timed:
             self.timers.discard((task, "expires"))
@@ -174,10 +172,13 @@ class Lifecycle:
 
     def _vacate(self, task: Task) -> None:
         """Give the slot of a RUNNING task back, unless it has lent it."""
-        if task in self.waits.lent:
+        if self.waits.lent and task in self.waits.lent:
             self.waits.forget(task)
-        else:
-            self.slots.release(self.slots.pools[task.spec.executor])
+            return
+        pool = self.slots.pools[task.spec.executor]
+        pool.taken -= 1
+        if pool.traits.local:
+            self.slots.running -= 1
 
     def _stop(self, task: Task, why: str, now: float) -> None:
         """Begin to end the attempt of a RUNNING task, for a timeout or because it is cancelled."""

@@ -53,10 +53,11 @@ def drive(run: Run) -> Generator[Any, Any, Outcome]:
             value = context.run(_begin, run)
         else:
             value = context.run(job.recipe.function, *job.args)
-        if not hasattr(type(value), "__await__"):
+        kind = type(value)
+        if kind is not types.CoroutineType and not hasattr(kind, "__await__"):
             outcome = Ok(value)
         else:
-            coroutine = value if type(value) is types.CoroutineType else _awaiting(value)
+            coroutine = value if kind is types.CoroutineType else _awaiting(value)
             # ``_steps``, written out: this is the path a hundred thousand tasks take.
             send = coroutine.send
             try:

@@ -35,7 +35,7 @@ from ..._core.outcome import Cancelled, Err
 from ...errors import TaskCrashedError
 from ..crossing import label, text_of, unpack
 from .member import Worker, answer, parts_left, said
-from .spawn import cause_of_death, see_off, start
+from .spawn import PIPE_SIZE, cause_of_death, see_off, start
 from .wire import (
     ASKED,
     CALL,
@@ -62,7 +62,6 @@ DYING_SECONDS = 1.0
 """How long a worker may live on after its pipes were closed, which is the first thing to go."""
 
 _AT_ONCE = 64 * 1024
-"""What a pipe holds, so a larger buffer would never be filled."""
 
 
 class Crew:
@@ -245,7 +244,8 @@ class Crew:
     def _read(self, worker: Worker) -> int | None:
         """Read and act upon what is there: how many bytes, 0 at the end, None for nothing yet."""
         try:
-            chunk = os.read(worker.process.reports, _AT_ONCE)
+            # A large buffer costs more than a small message, so it is for the rest of a large one.
+            chunk = os.read(worker.process.reports, PIPE_SIZE if worker.heard else _AT_ONCE)
         except BlockingIOError:
             return None
         heard: bytes | bytearray = chunk

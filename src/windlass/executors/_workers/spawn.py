@@ -37,6 +37,9 @@ _BOOT = (
 LEAVE_SECONDS = 2.0
 """How long an idle worker may take to leave, running exit handlers, before it is killed."""
 
+PIPE_SIZE = 1024 * 1024
+"""What an unprivileged process may ask for; the memory is only taken while something is in it."""
+
 _NOTES_SHOWN = 4000
 _LINES_SHOWN = 12
 
@@ -80,6 +83,7 @@ class Process:
         theirs = (theirs_calls, theirs_reports, theirs_control, theirs_lifeline)
         for descriptor in (self.calls, self.reports, self.control):
             os.set_blocking(descriptor, False)
+        _widen(self.calls, self.reports)
         try:
             self.pid = _spawn([*theirs, self._notes])
         except BaseException:
@@ -207,6 +211,16 @@ else:  # macOS and the BSDs
         event = select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)
         queue.control([event], 0)
         return os.dup(queue.fileno())
+
+
+def _widen(*pipes: int) -> None:
+    """Give pipes room for a large value at once, or it crosses in many small turns of the loop."""
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # there is a limit for each user
+            for pipe in pipes:
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
 
 
 def _notes() -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Sequence
     from contextvars import Context
 
+    from .job import Job
     from .run import Run
 
 
@@ -48,54 +49,36 @@ def drive(run: Run) -> Generator[Any, Any, Outcome]:
     context = cast("Context", job.context) if run.number == 1 else run.context()
     outcome: Outcome
     try:
-        context.run(set_current, run)
-        if job.dependencies or job.kwargs or run.runtime.around:
-            value = context.run(_begin, run)
+        coroutine, step = context.run(_begin, run, job)
+        if coroutine is None:
+            outcome = OK_NONE if step is None else Ok(step)
         else:
-            value = context.run(job.recipe.function, *job.args)
-        kind = type(value)
-        if kind is not types.CoroutineType and not hasattr(kind, "__await__"):
-            outcome = Ok(value)
-        else:
-            coroutine = value if kind is types.CoroutineType else _awaiting(value)
-            # ``_steps``, written out: this is the path a hundred thousand tasks take.
-            send = coroutine.send
-            try:
-                step = context.run(send, None)
-                while True:
-                    try:
-                        got = yield step
-                    except GeneratorExit:
-                        coroutine.close()
-                        raise
-                    except BaseException as error:  # noqa: BLE001
-                        step = context.run(coroutine.throw, error)
-                    else:
-                        step = context.run(send, got)
-            except StopIteration as stop:
-                outcome = OK_NONE if stop.value is None else Ok(stop.value)
+            outcome = Ok((yield from _steps(context, coroutine, step)))
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
         outcome = outcome_of(error, run)
     if run.cleanups is not None:
         cause = outcome.error if type(outcome) is Err else None
-        failed = yield from _steps(context, run.cleanups.close_async(cause))
-        run.note_cleanup_errors(failed)
+        closing, step = context.run(_first_step, run.cleanups.close_async(cause))
+        if closing is not None:
+            yield from _steps(context, closing, step)
+        run.note_cleanup_errors(run.cleanups.errors)
     return outcome
 
 
-def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """``yield from coroutine``, in ``context``."""
+def _steps(
+    context: Context, coroutine: Coroutine[Any, Any, Any], step: Any
+) -> Generator[Any, Any, Any]:
+    """``yield from coroutine``, in ``context``, once it has yielded ``step``."""
     try:
-        step = context.run(coroutine.send, None)
         while True:
             try:
                 got = yield step
             except GeneratorExit:
                 coroutine.close()
                 raise
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001  # it is the coroutine's to handle
                 step = context.run(coroutine.throw, error)
             else:
                 step = context.run(coroutine.send, got)
@@ -103,12 +86,34 @@ def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[A
         return stop.value
 
 
-def _begin(run: Run) -> Any:
-    """Call the function; what it returns may have to be awaited."""
-    args, kwargs = run.arguments()
-    if run.around:
-        return _surrounded_async(run.function, args, kwargs, run.around)
-    return run.function(*args, **kwargs)
+def _begin(run: Run, job: Job) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    """Call the function and take its first step: (coroutine, what it yielded) or (None, result).
+
+    One entry into the context does for both, because most short coroutines never suspend.
+    """
+    set_current(run)
+    if job.dependencies or job.kwargs or run.around:
+        args, kwargs = run.arguments()
+        if run.around:
+            value = _surrounded_async(run.function, args, kwargs, run.around)
+        else:
+            value = run.function(*args, **kwargs)
+    else:
+        value = job.recipe.function(*job.args)
+    if type(value) is not types.CoroutineType:
+        if not hasattr(type(value), "__await__"):
+            return None, value
+        value = _awaiting(value)
+    return _first_step(value)
+
+
+def _first_step(
+    coroutine: Coroutine[Any, Any, Any],
+) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
+    try:
+        return coroutine, coroutine.send(None)
+    except StopIteration as stop:
+        return None, stop.value
 
 
 async def _awaiting(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._core.states import PENDING
 from .._core.task import Task
 
 if TYPE_CHECKING:
@@ -49,7 +50,19 @@ class Job(Task):
         context: Context | None,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
-        Task.__init__(self, id, recipe.spec, now)  # super() costs twice as much, per task
+        # Task.__init__, written out: one call less for each of a million tasks.
+        self.id = id
+        self.spec = recipe.spec
+        self.status = PENDING
+        self.run = 0
+        self.created_at = self.queued_at = now
+        self.started_at = self.ended_at = self.due = 0.0
+        self.missing = 0
+        self.dependencies = ()
+        self.dependents = None
+        self.held = self.queued = False
+        self.outcome = None
+        self.notes = None
         self.recipe = recipe
         self.args = args
         self.kwargs = kwargs

@@ -82,7 +82,7 @@ class Pump:
 
     def report(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
         """Take in how a call ended; the executors' door."""
-        self._inbox.append((cast("Run", call).job, call.number, outcome))
+        self._inbox.append((call.job, call.number, outcome))  # type: ignore[attr-defined]  # a Run
         if wake and not self._awake:
             self.wake()
 
@@ -156,7 +156,7 @@ class Pump:
             if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
                 wake()  # it ended while it was in line for its slot; let what is left unwind
             if after in TERMINAL:
-                job = cast("Job", task)
+                job: Job = task  # type: ignore[assignment]  # what was put in were Jobs
                 job.call = None
                 if after is COMPLETED:
                     job.let_go()
@@ -173,14 +173,14 @@ class Pump:
     def _start(self, taken: list[Task]) -> None:
         runtime = self._runtime
         batches: dict[str, list[Call]] = {}
+        name, batch = "", None
         for task in taken:
-            job = cast("Job", task)
+            job: Job = task  # type: ignore[assignment]  # what was put in were Jobs
             run = job.call = Run(job, runtime)
-            batch = batches.get(task.spec.executor)
-            if batch is None:
-                batches[task.spec.executor] = [run]
-            else:
-                batch.append(run)
+            if batch is None or task.spec.executor != name:
+                name = task.spec.executor
+                batch = batches.setdefault(name, [])
+            batch.append(run)
         for name, batch in batches.items():
             executor = runtime.executors[name]
             self._have(executor, executor.start, batch)

@@ -28,6 +28,7 @@ from ._runtime.graph import Call, submit_graph
 from ._runtime.group import TaskGroup
 from ._runtime.handle import TaskHandle
 from ._runtime.logs import install_log_context, log_changes
+from ._runtime.openings import tell_of
 from ._runtime.run import Run
 from ._runtime.runtime import EXTERNAL, Runtime
 from ._runtime.wait import Promise, Wait
@@ -320,6 +321,8 @@ class TaskManager(ById):
     def start(self) -> Wait[None]:
         """Open on the running event loop or, in plain code, on a thread with a loop of its own."""
         install_log_context()
+        if not self.is_open:
+            tell_of(self)
         return self._doors.open()
 
     def stop(self) -> Wait[None]:

@@ -1,0 +1,5 @@
+"""``python -m windlass.cli`` is ``windlass``."""
+
+from . import main
+
+main()

@@ -7,6 +7,7 @@
 
 from ._core.change import Change as Change
 from ._core.change import Gap as Gap
+from ._core.info import PastAttempt as PastAttempt
 from ._core.info import TaskInfo as TaskInfo
 from ._core.metrics import Metrics as Metrics
 from ._core.policies import Retry as Retry

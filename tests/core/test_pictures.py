@@ -78,6 +78,7 @@ def test_a_picture_of_a_task_that_runs():
 def test_a_picture_of_a_task_that_returned():
     room = Room()
     task = room.running("a")
+    room.engine.progress(task, 0.25, "page 1")
     room.later(3.0)
     room.report(task)
     picture = info(room, task)

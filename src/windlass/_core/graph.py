@@ -81,7 +81,7 @@ def in_order(edges: Mapping[str, Iterable[str]]) -> list[str]:
             name = stack[-1]
             open_ones = [other for other in edges[name] if other not in order]
             if open_ones:
-                stack.extend(open_ones)
+                stack.extend(reversed(open_ones))
             else:
                 order.setdefault(name)
                 stack.pop()

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from .outcome import Err, Ok
 from .states import COMPLETED, TERMINAL, TaskPriority, TaskStatus
-from .task import Attempt, Task
+from .task import Task
+
+
+class PastAttempt(NamedTuple):
+    """How an attempt of a task ended."""
+
+    number: int
+    started_at: datetime
+    ended_at: datetime
+    ended: str
+    """`failed`, `timed out`, `crashed`, `snoozed`, or what cancelled it."""
+    error: BaseException | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +52,7 @@ class TaskInfo:
     error: BaseException | None
     cause: str | None
     """Why it was cancelled, if it was."""
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[PastAttempt, ...]
     """How its last attempts ended, those that were retried and the one that was not."""
     cleanup_errors: tuple[BaseException, ...]
 
@@ -59,9 +70,9 @@ class TaskInfo:
     def of(cls, task: Task, wall_offset: float) -> TaskInfo:
         """``task`` now; ``wall_offset`` turns the engine's times into wall times."""
         spec, notes, outcome = task.spec, task.notes, task.outcome
-        progress = notes.progress if notes is not None else None
-        if progress is None:
-            progress = 1.0 if task.status is COMPLETED else 0.0
+        said = notes.progress if notes is not None else None
+        # Done is done, whatever it said last.
+        progress = 1.0 if task.status is COMPLETED else said or 0.0
 
         def wall(when: float) -> datetime:
             return datetime.fromtimestamp(when + wall_offset, timezone.utc)
@@ -91,7 +102,10 @@ class TaskInfo:
             result=outcome.value if isinstance(outcome, Ok) else None,
             error=outcome.error if isinstance(outcome, Err) else None,
             cause=getattr(outcome, "cause", None),
-            attempts=tuple(notes.attempts) if notes else (),
+            attempts=tuple(
+                PastAttempt(p.number, wall(p.started_at), wall(p.ended_at), p.ended, p.error)
+                for p in (notes.attempts if notes else ())
+            ),
             cleanup_errors=tuple(notes.cleanup_errors) if notes else (),
         )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import threading
 
-from errands import Errand
+from errands import Errand, gone
 
 from windlass._core.outcome import Err, Ok
+from windlass.executors.processes import ProcessExecutor
 
 
 def on_a_loop(test):
@@ -62,3 +65,23 @@ async def heard(call):
     """Wait until the call has said something, and what it was."""
     await asyncio.to_thread(call.said.wait)
     return call.messages[0][1]
+
+
+@contextlib.asynccontextmanager
+async def opened(slots=2, grace=0.2):
+    """An office, of which no process is left afterwards."""
+    executor = ProcessExecutor(slots, grace=grace)
+    office = Office(executor)
+    try:
+        yield office
+    finally:
+        pids = list(executor._crew.workers)
+        executor.close()
+        assert all([await asyncio.to_thread(gone, pid) for pid in pids])
+
+
+async def all_seen_off():
+    """Wait for the threads that close the pipes of closed executors."""
+    for thread in threading.enumerate():
+        if thread.name == "windlass-leaving":
+            await asyncio.to_thread(thread.join)

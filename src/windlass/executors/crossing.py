@@ -85,7 +85,7 @@ def _why_not_instance(owner: Any) -> str | None:
     if isinstance(wrapped, types.FunctionType):
         # A decorator's object: it knows how to travel, but where it stands must be reachable.
         return _misplaced(wrapped)
-    kind: type[Any] = type(owner)
+    kind: type[Any] = owner.__class__
     reason = _misplaced(kind)
     if reason is not None:
         return reason

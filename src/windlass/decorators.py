@@ -26,7 +26,8 @@ from ._runtime.recipe import ForCall, Recipe
 
 P = ParamSpec("P")
 R = TypeVar("R")
-C = TypeVar("C")
+R_co = TypeVar("R_co", covariant=True)
+C_co = TypeVar("C_co", covariant=True)
 
 
 class TaskOptions(TypedDict, total=False):
@@ -68,7 +69,7 @@ _KNOWN = frozenset(TaskOptions.__annotations__) | _FOR_CALL
 _registry: dict[str, TaskFunction[Any, Any, Any]] = {}
 
 
-class TaskFunction(Generic[P, R, C]):
+class TaskFunction(Generic[P, R_co, C_co]):
     """A function with options. Calling it runs the function; ``manager.submit`` makes a task."""
 
     __slots__ = ("__dict__", "__weakref__", "_id", "_recipe")
@@ -79,8 +80,8 @@ class TaskFunction(Generic[P, R, C]):
         self._recipe = recipe
         self._id = id
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
-        return cast("C", self._recipe.function(*args, **kwargs))
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C_co:
+        return cast("C_co", self._recipe.function(*args, **kwargs))
 
     def __repr__(self) -> str:
         return f"<task {self._id}>"
@@ -95,7 +96,7 @@ class TaskFunction(Generic[P, R, C]):
         """The stable id: module and name unless ``id=`` was given."""
         return self._id
 
-    def options(self, **options: Unpack[CallOptions]) -> TaskFunction[P, R, C]:
+    def options(self, **options: Unpack[CallOptions]) -> TaskFunction[P, R_co, C_co]:
         """The same function with other options, for one call or several."""
         old = self._recipe
         id = options.pop("id", None) or self._id
@@ -104,10 +105,11 @@ class TaskFunction(Generic[P, R, C]):
 
     def __reduce__(self) -> Any:
         function = self._recipe.function
-        module, qualname = function.__module__, function.__qualname__
-        if _look_up(module, qualname) is function:
-            return _itself, (function,)  # not decorated: task(func, ...) made this
-        return _find, (self._id, module, qualname)
+        if isinstance(function, types.FunctionType):
+            module, qualname = function.__module__, function.__qualname__
+            if _look_up(module, qualname) is not function:  # it is decorated: its name means us
+                return _find, (self._id, module, qualname)
+        return _itself, (function,)  # task(func, ...) made this of something that travels by itself
 
 
 def _itself(function: Any) -> Any:

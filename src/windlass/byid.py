@@ -30,7 +30,8 @@ _OPTIONS = ("priority", "timeout", "description", "tags", "metadata", "executor"
 class ById:
     """What a task manager does with ids; a handle is accepted wherever an id is."""
 
-    _runtime: Runtime
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     def register_task(
         self,

@@ -13,7 +13,6 @@ from collections.abc import (
 )
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from ._core.states import TaskPriority
 from ._numbers import require_count, require_seconds
 from ._runtime.bus import BUFFER, Heard, Subscription
 from ._runtime.chunks import submit_chunks
@@ -31,7 +30,7 @@ from ._runtime.logs import install_log_context, log_changes
 from ._runtime.openings import tell_of
 from ._runtime.run import Run
 from ._runtime.runtime import EXTERNAL, Runtime
-from ._runtime.wait import Promise, Wait
+from ._runtime.wait import Wait
 from .byid import ById
 from .decorators import TaskFunction, recipe_of, task
 from .executors.coroutines import CoroutineExecutor
@@ -96,7 +95,7 @@ class TaskManager(ById):
             if seconds is not None:
                 require_seconds(name, seconds)
         require_seconds("cancel_grace", cancel_grace)
-        self._runtime = Runtime(
+        runtime = Runtime(
             {
                 "sequential": SequentialExecutor(grace=cancel_grace),
                 "async": CoroutineExecutor(grace=cancel_grace),
@@ -114,8 +113,9 @@ class TaskManager(ById):
             keep_seconds=retention_seconds,
             keep_count=retention_count,
         )
-        self._doors = Doors(self._runtime, watchdog)
-        log_changes(self._runtime.bus)
+        super().__init__(runtime)
+        self._doors = Doors(runtime, watchdog)
+        log_changes(runtime.bus)
 
     def __repr__(self) -> str:
         counts = self._runtime.engine.counts
@@ -225,7 +225,8 @@ class TaskManager(ById):
         **options: Any,
     ) -> ExternalTask:
         """A task that is driven by hand: ``start()``, ``complete(result)``, ``fail(error)``."""
-        made = task(_done_elsewhere, name=name, **{**options, "executor": EXTERNAL})
+        asked: dict[str, Any] = {**options, "name": name, "executor": EXTERNAL}
+        made = task(_done_elsewhere, **asked)
         job = self._runtime.job(recipe_of(made), (), {}, id=task_id, after=after)
         return ExternalTask(self._runtime.submit_job(job)._job, self._runtime)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from .._core.change import Moves, Transition
-    from .._core.states import TaskStatus
     from .runtime import Runtime
 
 logger = logging.getLogger("windlass")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._core.outcome import Err, Ok
 from .handle import TaskHandle
-
-if TYPE_CHECKING:
-    from ..errors import TaskError
 
 
 class ExternalTask(TaskHandle[Any]):

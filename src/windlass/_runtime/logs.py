@@ -99,5 +99,5 @@ def install_log_context() -> None:
             made.task_id = made.task_name = made.task_attempt = None
         return made
 
-    record.knows_windlass = True  # type: ignore[attr-defined]
+    vars(record)["knows_windlass"] = True
     logging.setLogRecordFactory(record)

@@ -82,7 +82,7 @@ class Pump:
 
     def report(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
         """Take in how a call ended; the executors' door."""
-        self._inbox.append((call.job, call.number, outcome))  # type: ignore[attr-defined]  # a Run
+        self._inbox.append((cast("Run", call).job, call.number, outcome))
         if wake and not self._awake:
             self.wake()
 
@@ -156,7 +156,7 @@ class Pump:
             if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
                 wake()  # it ended while it was in line for its slot; let what is left unwind
             if after in TERMINAL:
-                job: Job = task  # type: ignore[assignment]  # what was put in were Jobs
+                job = cast("Job", task)  # what was put in were Jobs
                 job.call = None
                 if after is COMPLETED:
                     job.let_go()
@@ -175,7 +175,7 @@ class Pump:
         batches: dict[str, list[Call]] = {}
         name, batch = "", None
         for task in taken:
-            job: Job = task  # type: ignore[assignment]  # what was put in were Jobs
+            job = cast("Job", task)
             run = job.call = Run(job, runtime)
             if batch is None or task.spec.executor != name:
                 name = task.spec.executor

@@ -6,7 +6,7 @@ manager. It names the run it belongs to, so that whatever it says later counts f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.states import RUNNING
 from .arguments import filled
@@ -59,7 +59,7 @@ class Run:
         return self.job.loop
 
     def run_async(self) -> Coroutine[Any, Any, Outcome]:
-        return drive(self)
+        return cast("Coroutine[Any, Any, Outcome]", drive(self))  # it is marked as one
 
     def run(self) -> Outcome:
         outcome = self.context().run(

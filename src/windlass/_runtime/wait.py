@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .current import current_run
 from .nap import Nap
@@ -157,7 +157,7 @@ class Promise(Wait[T]):
     def _value(self) -> T:
         if self._error is not None:
             raise self._error
-        return self._result  # type: ignore[return-value]  # kept with a T
+        return cast("T", self._result)
 
     def _watch(self, callback: Callable[[Any], None]) -> bool:
         with self._runtime.watch_lock:

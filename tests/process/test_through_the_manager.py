@@ -53,7 +53,7 @@ async def test_progress_crosses_over(gate):
         handle = tm.submit(chores.report_progress, str(gate))
         await asyncio.to_thread(gate.write_text, "on")
         assert await handle == "on"
-        assert tm.get_task_progress(handle) == (0.5, "attempt 1 of report_progress")
+        assert tm.get_task_progress(handle) == (1.0, "attempt 1 of report_progress")
 
 
 @on_a_loop

@@ -263,7 +263,7 @@ class Engine(Lifecycle):
 
     def take_stops(self) -> list[tuple[Task, int]]:
         """The (task, run) pairs whose executors are to stop them."""
-        stops, self._stops = self._stops, []
+        stops, self.stops = self.stops, []
         return stops
 
     def drain(self) -> Moves:

@@ -62,7 +62,7 @@ class Lifecycle:
         self.lingering: dict[str, int] = {}  # task id -> the run that is over but goes on
         self.by_hand: set[Task] = set()  # external tasks that somebody may start
         self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
-        self._stops: list[tuple[Task, int]] = []
+        self.stops: list[tuple[Task, int]] = []
         # What happened since the last drain; see Moves.
         self._submitted: list[Task] = []
         self._outbox: list[Transition] = []
@@ -187,7 +187,7 @@ class Lifecycle:
             self._ending[task] = why
             traits = self._pool(task).traits
             if not traits.manual:
-                self._stops.append((task, task.run))
+                self.stops.append((task, task.run))
             if traits.grace > 0:
                 self.timers.set((task, "grace"), now + traits.grace)
             else:
@@ -302,7 +302,8 @@ class Lifecycle:
                 if dependent.missing == 0:
                     self._move(dependent, PENDING, now, "dependencies done")
                     self._line_up(dependent, now)
-        self._fall(now)
+        if self._doomed:
+            self._fall(now)
 
     def _fall(self, now: float) -> None:
         """End the doomed, and whom they doom, with a list instead of recursion."""

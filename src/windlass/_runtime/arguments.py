@@ -43,6 +43,15 @@ StandIn: TypeAlias = TaskHandle[Any] | Ref
 def find_handles(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[TaskHandle[Any]]:
     """All handles among the arguments, each once, in order."""
     handles: list[TaskHandle[Any]] = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        kind = type(value)
+        if kind is TaskHandle:
+            handles.append(value)
+        elif kind not in _ATOMS:
+            break
+    else:  # nothing but handles and plain values, which is what most calls are made of
+        return handles
+    handles = []
     for stand_in in find_stand_ins(args, kwargs):
         if isinstance(stand_in, Ref):
             raise TypeError(f"{stand_in!r} has a meaning only inside manager.graph({{...}})")
@@ -105,7 +114,10 @@ def filled(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with each handle replaced by ``value_for`` it; what holds none is shared."""
     fill = _Filling(value_for).fill
-    return tuple(fill(value) for value in args), {name: fill(v) for name, v in kwargs.items()}
+    return (
+        tuple([value if type(value) in _ATOMS else fill(value) for value in args]),
+        {name: fill(value) for name, value in kwargs.items()} if kwargs else kwargs,
+    )
 
 
 class _Filling:

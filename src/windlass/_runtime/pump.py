@@ -28,7 +28,7 @@ from .run import Run
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from .._core.change import Moves, Transition
     from .._core.outcome import Outcome
     from .._core.task import Task
@@ -124,16 +124,15 @@ class Pump:
             if engine.stale_reports != self._stale_reports:
                 self._stale_reports = engine.stale_reports  # perhaps an abandoned thread has left
                 runtime.measure_capacity()
-            resumed = engine.take_resumed() if len(engine.waits) else ()
+            resumed = engine.take_resumed() if engine.waits.lent else ()
             taken = engine.take(now)
-            stops = [
-                call
-                for task, number in engine.take_stops()
-                if (call := cast("Job", task).call) is not None and call.number == number
-            ]
+            stops = self._take_stops() if engine.stops else ()
             moves = engine.drain()
             forgotten = engine.forget_old(now)
-            deadline = engine.next_deadline(now, wall)
+            if self._timer is None or engine.timers.any or engine.calendar.any:
+                deadline = engine.next_deadline(now, wall)
+            else:
+                deadline = None  # the timer that is set can only be early
         self._publish(moves, wall - now)
         for task in resumed:
             runtime.resumptions.pop(task)()
@@ -145,7 +144,15 @@ class Pump:
             runtime.note_forgotten(forgotten)
         if runtime.attendants:
             runtime.attend()
-        self._set_timer(deadline, now)
+        if deadline is not None:
+            self._set_timer(deadline, now)
+
+    def _take_stops(self) -> list[Run]:
+        return [
+            call
+            for task, number in self._runtime.engine.take_stops()
+            if (call := cast("Job", task).call) is not None and call.number == number
+        ]
 
     def _publish(self, moves: Moves, wall_offset: float) -> None:
         runtime = self._runtime
@@ -185,7 +192,7 @@ class Pump:
             executor = runtime.executors[name]
             self._have(executor, executor.start, batch)
 
-    def _stop(self, runs: list[Run]) -> None:
+    def _stop(self, runs: Sequence[Run]) -> None:
         runtime = self._runtime
         for run in runs:
             executor = runtime.executors[run.job.spec.executor]
@@ -200,10 +207,10 @@ class Pump:
         elif self._loop is not None:
             self._loop.call_soon_threadsafe(do, what)
 
-    def _set_timer(self, deadline: float | None, now: float) -> None:
-        if len(self._runtime.engine.calendar):
-            deadline = min(deadline or now + _CALENDAR_CHECK, now + _CALENDAR_CHECK)
-        if deadline is None or self._loop is None:
+    def _set_timer(self, deadline: float, now: float) -> None:
+        if self._runtime.engine.calendar.any:
+            deadline = min(deadline, now + _CALENDAR_CHECK)
+        if self._loop is None:
             return
         if self._timer is not None:
             if self._timer_at <= deadline:

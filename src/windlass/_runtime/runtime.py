@@ -100,8 +100,9 @@ class Runtime:
             shape.check(args, kwargs)
         if recipe.vetted_by is not self:
             self.vet(recipe)
-        if recipe.call is not None or ((args or kwargs) and find_handles(args, kwargs)):
+        if recipe.call is not None:
             return self.submit_job(self.job(recipe, args, kwargs))
+        handles = find_handles(args, kwargs) if args or kwargs else None
         context, loop = copy_context(), self.loop_here()
         with self.lock:
             if not self.accepting:
@@ -109,6 +110,8 @@ class Runtime:
             now = self.clock.now()
             id = f"{self._prefix}{next(self._serial)}"
             job = Job(id, recipe, now, args, kwargs or None, context, loop)
+            if handles:
+                job.dependencies = self._dependencies(job, handles, ())
             self.engine.add(job, now)
         self.pump.wake()
         return TaskHandle(job, self)

@@ -56,7 +56,10 @@ class LaneExecutor:
 
     def start(self, calls: Sequence[Call]) -> None:
         home = self._home
-        if all(call.loop is home or call.loop is None for call in calls):
+        for call in calls:
+            if call.loop is not None and call.loop is not home:
+                break
+        else:
             self._lanes_of(home).feed(calls)
             return
         by_loop: dict[asyncio.AbstractEventLoop, list[Call]] = {}

@@ -30,8 +30,8 @@ _ALL_ROWS = "\x1b[r"
 _CLEAR_BELOW = "\x1b[J"
 _CLEAR_LINE = "\x1b[2K"
 
-_LEFT_FOR_OTHERS = 4
-_ENOUGH = 14  # rows, where that is more than half
+_LEFT_FOR_OTHERS = 6
+_ENOUGH = 18  # rows, where that is more than half
 
 
 class Screen:

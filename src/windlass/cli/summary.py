@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from windlass import TaskDependencyError, TaskStatus
+from windlass import TaskDependencyError, TaskError, TaskStatus
 
 from .marks import COUNTED, MARKS, RETRIED, count_of, first_line
 
@@ -33,7 +33,7 @@ def news_line(change: Change) -> Text:
         line.append("failed", style="bold red")
         if change.attempt > 1:
             line.append(f" after {change.attempt} attempts")
-    return line.append(f": {first_line(change.error)}") if change.error is not None else line
+    return line.append(f": {_reason(change)}") if change.error is not None else line
 
 
 def status_line(tally: Tally) -> Text:
@@ -89,10 +89,18 @@ def _failed(tally: Tally) -> list[Text]:
                 (change.name, "bold"),
                 (f"  {change.task_id}", "dim"),
                 (attempts, "yellow"),
-                f"  {first_line(change.error)}",
+                f"  {_reason(change)}",
             )
         )
     left = tally.counts[TaskStatus.FAILED] - min(len(failed), _FAILED)
     if left > 0:
         lines.append(Text(f"    and {left:,} more", style="dim"))
     return lines
+
+
+def _reason(change: Change) -> str:
+    """What went wrong, without what the line has said already."""
+    if isinstance(change.error, TaskError):
+        text = change.error.message.removeprefix(f"{change.name} [{change.task_id}] ")
+        return text.removesuffix(f" (attempt {change.attempt})")
+    return first_line(change.error)

@@ -172,6 +172,7 @@ class Tally:
         with self.lock:
             news, self._news = self._news, []
             left_out, self._left_out = self._left_out, 0
+        news.sort(key=lambda change: change.error is None)  # if something is left out, not that
         return news[:most], left_out + len(news[most:])
 
     def rate(self) -> float:

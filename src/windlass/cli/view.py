@@ -121,13 +121,17 @@ def _names(tally: Tally) -> Table | None:
     chosen = set(sorted(by_name, key=lambda name: -unfinished[name])[:_NAMES_SHOWN])
     for name, counts in by_name.items():
         if name in chosen:
-            total, done = sum(counts.values()), counts[COMPLETED]
-            ended = done + counts[FAILED] + counts[CANCELLED]
+            total = sum(counts.values())
+            ended = sum(count for status, count in counts.items() if status.finished)
             style = "red" if counts[FAILED] else "green" if ended == total else "cyan"
             bar = ProgressBar(
                 total, ended, complete_style=style, finished_style=style, style="bright_black"
             )
-            grid.add_row(Text(name), bar, Text.assemble((f"{ended:,}", "bold"), f"/{total:,}"))
+            done = Text.assemble((f"{ended:,}", "bold"), f"/{total:,}")
+            if counts[FAILED]:
+                mark, style = MARKS[FAILED]
+                done = Text(f"{mark} {counts[FAILED]:,}  ", style=style) + done
+            grid.add_row(Text(name), bar, done)
     return grid
 
 

@@ -21,7 +21,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .._core.change import Change, Gap
-from .._core.states import COMPLETED, FAILED, PENDING, RUNNING, TaskStatus
+from .._core.states import FAILED, PENDING, RUNNING, TaskStatus
 from .current import current_run
 from .handle import describe
 
@@ -66,7 +66,7 @@ def _line(change: Change) -> tuple[Any, ...]:
     what = f"{change.after}" if change.after is not PENDING else change.cause
     if change.after is RUNNING:
         what = f"started, attempt {change.attempt}"
-    elif change.after.finished and change.after is not COMPLETED:
+    elif change.after.finished and change.cause not in {"returned", "failed"}:
         what = f"{change.after} ({change.cause})"
     if change.error is not None:
         what += f": {describe(change.error)}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_MOMENT = 0.2
+
+
 class Portal:
     """The way onto one event loop."""
 
@@ -88,7 +91,19 @@ class LoopThread:
         try:
             self.loop.run_forever()
         finally:
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self._end_what_is_left()
             self.loop.close()
             if self._then is not None:
                 self._then()
+
+    def _end_what_is_left(self) -> None:
+        """Cancel what still runs on the loop; what will not end in a moment is left where it is."""
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            _, stubborn = self.loop.run_until_complete(asyncio.wait(left, timeout=_MOMENT))
+            for task in stubborn:
+                # It swallowed every cancellation, which was logged; a second complaint helps nobody.
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())

@@ -7,7 +7,6 @@ import pytest
 from windlass._core import engine, lifecycle
 from windlass._core.engine import Engine
 from windlass._core.lifecycle import Lifecycle
-from windlass._core.pools import Slots
 from windlass._core.queues import ReadyQueue
 from windlass._core.states import RUNNING
 from windlass._core.timers import Timers
@@ -54,7 +53,7 @@ def accept_stale_reports(patch):
 
 
 def forget_to_give_slots_back(patch):
-    patch(Slots, "release", lambda self, pool: None)
+    patch(Lifecycle, "_vacate", lambda self, task: None)
 
 
 def start_dependents_early(patch):

@@ -32,8 +32,7 @@ async def main() -> None:
         bill = tm.submit(total, [one.output for one in prices])
         # With `after=` a task waits for another one without needing its result.
         parcel = tm.submit(task(ship).options(after=[bill]), "the order")
-        print("the bill:", await bill)
-        print(await parcel)
+        print("the bill:", await bill, "-", await parcel)
 
         # What depends on a failed task does not start; its error names the cause.
         unicorn = tm.submit(price, "unicorn")

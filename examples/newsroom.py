@@ -8,7 +8,6 @@ import asyncio
 import random
 import re
 import time
-from collections import Counter
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,6 +18,7 @@ PAGES, TRIES = 100, 3
 REPORT = Path("newsroom.html").absolute()
 HOT = ["storm", "harbour", "election", "rocket", "orchestra", "bridge"]
 WORDS = [*HOT, "the", "a", "old", "night", "says", "after", "before", "over", "under", "small"]
+visited = [0] * PAGES
 STYLE = "body{font:1rem/1.6 Georgia,serif;max-width:40rem;margin:3rem auto} meter{width:6rem}"
 
 
@@ -31,25 +31,26 @@ class Story:
 
 @dataclass
 class Missing:
-    """A page that could not be had: a result like any other, the paper comes out without it."""
-
-    why: str
+    why: str  # a page that could not be had is a result, too: the paper comes out without it
 
 
 # --- the tasks ------------------------------------------------------------------------------------
 
 
-@task(timeout=1.0, retry=Retry(retries=TRIES - 1, delay=0.4))
+@task(timeout=2.0, retry=Retry(retries=TRIES - 1, delay=0.4))
 async def fetch(port: int, number: int) -> str | Missing:
     """A coroutine. A slow page times out, a busy one raises: both are tried again."""
+    me, page = current_task(), b""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    current_task().defer(writer.close)  # however this ends
+    me.defer(writer.close)  # however this ends
     writer.write(f"GET /{number} HTTP/1.0\r\n\r\n".encode())
-    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
-    status = int(head.split()[1])
-    if status == 503 and current_task().attempt < TRIES:
+    _, status, *_, size = (await reader.readuntil(b"\r\n\r\n")).decode().split()
+    while status == "200" and (more := await reader.read(4096)):
+        page += more
+        me.progress(len(page) / int(size), f"page {number}")
+    if status == "503" and me.attempt < TRIES:
         raise ConnectionError(f"page {number} is busy")
-    return body if status == 200 else Missing(f"page {number}: the site says {status}")
+    return page.decode() if page else Missing(f"page {number}: the site says {status}")
 
 
 @task(executor="process", priority="HIGH")
@@ -67,8 +68,7 @@ def parse(page: str | Missing, number: int) -> Story | Missing:
 def score(story: Story | Missing) -> Story | Missing:
     """A plain function needs no decorator; it runs in a thread."""
     if isinstance(story, Story):
-        counts = Counter(story.words)
-        story.score = 100 * sum(counts[word] for word in HOT) / len(story.words)
+        story.score = 100 * sum(word in HOT for word in story.words) / len(story.words)
     return story
 
 
@@ -77,7 +77,7 @@ def dedupe(stories: list[Story | Missing]) -> list[Story | Missing]:
     kept: dict[str, Story | Missing] = {}
     for done, story in enumerate(stories, start=1):
         kept.setdefault(story.why if isinstance(story, Missing) else " ".join(story.words), story)
-        time.sleep(0.01)  # an editor reads
+        time.sleep(0.01)  # editors take their time
         current_task().progress(done / len(stories), f"{done} of {len(stories)} compared")
     return list(kept.values())
 
@@ -92,8 +92,7 @@ def publish(found: list[Story | Missing]) -> str:
         f"<!doctype html><meta charset=utf-8><title>Newsroom</title><style>{STYLE}</style>"
         f"<h1>Today's front page</h1><ol>{ranked}</ol><h2>Could not be had</h2><ul>{lost}</ul>"
     )
-    copies = PAGES - len(found)
-    return f"{len(stories)} stories, {copies} copies left out, {len(missing)} pages missing"
+    return f"{len(stories)} stories, {PAGES - len(found)} copies, {len(missing)} pages missing"
 
 
 async def main() -> None:
@@ -103,7 +102,8 @@ async def main() -> None:
         pages = tm.map(fetch, [port] * PAGES, range(PAGES))
         # An output as an argument is a dependency: each page goes on as soon as it is there.
         stories = [tm.submit(parse, page.output, number) for number, page in enumerate(pages)]
-        scored = [tm.submit(score, story.output) for story in stories]
+        first = task(score, priority="HIGH")  # options for what has no decorator
+        scored = [tm.submit(first, story.output) for story in stories]
         unique = tm.submit(dedupe, [story.output for story in scored])
         print(await tm.submit(publish, unique.output))
     print(f"The front page is in {REPORT}")
@@ -113,8 +113,8 @@ async def main() -> None:
 
 
 class StoryReader(HTMLParser):
-    def __init__(self):
-        super().__init__()
+    def reset(self):
+        super().reset()
         self.title, self.words = "", []
 
     def handle_data(self, data):
@@ -122,18 +122,19 @@ class StoryReader(HTMLParser):
         self.words += re.findall(r"[a-z]+", data.lower())
 
 
-visits = Counter()
-
-
 async def answer(reader, writer):
-    number = int((await reader.readline()).split()[1][1:])
-    visits[number] += 1
-    first = visits[number] == 1
-    await asyncio.sleep(3 if first and number % 16 == 7 else 0.3 + number % 7 / 10)
+    number = int((await reader.readuntil(b"\r\n\r\n")).split()[1][1:])
+    visited[number] += 1
+    first = visited[number] == 1
+    await asyncio.sleep(3 if first and number % 16 == 7 else 0.1)
     busy = number == 66 or (first and number % 9 == 4)
-    page = draw_page(number if number < 90 else number - 50)  # the last ten are copies
-    status = 503 if busy else 404 if number in {31, 57} else 200
-    writer.write(f"HTTP/1.0 {status} -\r\n\r\n{page[: 9000 if number == 22 else None]}".encode())
+    status = 404 if number in {31, 57} else 503 if busy else 200
+    page = draw_page(number if number < 90 else number - 50).encode()  # the last ten are copies
+    writer.write(f"HTTP/1.0 {status} -\r\nContent-Length: {len(page)}\r\n\r\n".encode())
+    parts = 0 if status != 200 or reader.at_eof() else 3 if number == 22 else 10
+    for part in range(parts):
+        writer.write(page[part * len(page) // 10 : (part + 1) * len(page) // 10])
+        await asyncio.sleep(0.02 + number % 7 / 100)
     writer.close()
 
 

@@ -21,11 +21,8 @@ def picky(text: str) -> int:
 
 @task(timeout=0.1)
 async def dawdle(first: float, later: float) -> str:
-    try:
-        await asyncio.sleep(first if current_task().attempt == 1 else later)
-    except asyncio.CancelledError:
-        print("  out of time, cleaning up")
-        raise
+    current_task().defer(print, "  cleaned up")  # however this ends
+    await asyncio.sleep(first if current_task().attempt == 1 else later)
     return "in time"
 
 

@@ -77,7 +77,7 @@ def picture(tally: Tally, *, title: str, notice: str, most: int, least: int = 0)
         Group(*parts),
         box=box.ROUNDED,
         height=max(height, min(least, most)),
-        title=Text.assemble(("windlass ", "bold cyan"), (title, "bold")),
+        title=Text.assemble(("windlass ", "bold cyan"), (title, "bold default")),
         title_align="left",
         subtitle=Text(notice, style="bold yellow") if notice else None,
         subtitle_align="left",
@@ -124,9 +124,7 @@ def _names(tally: Tally) -> Table | None:
             total = sum(counts.values())
             ended = sum(count for status, count in counts.items() if status.finished)
             style = "red" if counts[FAILED] else "green" if ended == total else "cyan"
-            bar = ProgressBar(
-                total, ended, complete_style=style, finished_style=style, style="bright_black"
-            )
+            bar = _bar(total, ended, style)
             done = Text.assemble((f"{ended:,}", "bold"), f"/{total:,}")
             if counts[FAILED]:
                 mark, style = MARKS[FAILED]
@@ -154,12 +152,18 @@ def _running(glances: list[Glance]) -> Table:
             how.add_column(justify="right", width=4)
             how.add_column(no_wrap=True, ratio=1)
             how.add_row(
-                ProgressBar(1.0, fraction, complete_style="cyan", style="bright_black"),
+                _bar(1.0, fraction, "cyan"),
                 f"{fraction:.0%}",
                 Text(message, style="dim", overflow="ellipsis"),
             )
         grid.add_row(what, _seconds(seconds), how)
     return grid
+
+
+def _bar(total: float, done: float, style: str) -> ProgressBar:
+    return ProgressBar(
+        total, done, complete_style=style, finished_style=style, style="bright_black"
+    )
 
 
 def _seconds(seconds: float) -> str:

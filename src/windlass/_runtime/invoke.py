@@ -46,7 +46,7 @@ def outcome_of(error: BaseException, link: Link) -> Outcome:
 def drive(run: Run) -> Generator[Any, Any, Outcome]:
     """Run an attempt on the running event loop, in the task's own context."""
     job = run.job
-    context = cast("Context", job.context) if run.number == 1 else run.context()
+    context = run.context()
     outcome: Outcome
     try:
         coroutine, step = context.run(_begin, run, job)

@@ -197,23 +197,25 @@ class Runtime:
         self, job: Job, handles: Iterable[TaskHandle[Any]], after: Iterable[Any]
     ) -> tuple[Task, ...]:
         found: dict[str, Task] = {}
-        for other in (*handles, *after):
-            if isinstance(other, TaskHandle):
-                if other._runtime is not self:
-                    raise TaskDependencyError(
-                        f"{other!r} belongs to another manager; await it and pass its result",
-                        job.id,
-                    )
-                found[other.id] = self.engine.tasks.get(other.id, other._job)
-            elif isinstance(other, str) and other in self.engine.tasks:
-                found[other] = self.engine.tasks[other]
-            elif isinstance(other, str):
-                itself = ": a task cannot depend on itself" if other == job.id else ""
+        tasks = self.engine.tasks
+        for handle in (*handles, *(one for one in after if isinstance(one, TaskHandle))):
+            other = handle._job
+            if handle._runtime is not self:
                 raise TaskDependencyError(
-                    f"{job.label} depends on {other!r}, which no task has as its id{itself}", job.id
+                    f"{handle!r} belongs to another manager; await it and pass its result", job.id
                 )
-            else:
-                raise TypeError(f"after= takes handles and ids, not {other!r}")
+            found[other.id] = tasks.get(other.id, other)
+        for id in after:
+            if isinstance(id, TaskHandle):
+                continue
+            if not isinstance(id, str):
+                raise TypeError(f"after= takes handles and ids, not {id!r}")
+            if id not in tasks:
+                itself = ": a task cannot depend on itself" if id == job.id else ""
+                raise TaskDependencyError(
+                    f"{job.label} depends on {id!r}, which no task has as its id{itself}", job.id
+                )
+            found[id] = tasks[id]
         return tuple(found.values())
 
     def _known(self, job: Job) -> Job | None:
@@ -356,9 +358,11 @@ class Runtime:
 
     def value_for(self, handle: TaskHandle[Any]) -> Any:
         """What takes the place of a handle among the arguments: its result, or its error."""
-        job = cast("Job", self.engine.tasks.get(handle.id, handle._job))
-        if isinstance(job.outcome, Ok):
-            return handle._pick(job.outcome.value)
+        asked = handle._job
+        job = cast("Job", self.engine.tasks.get(asked.id, asked))
+        outcome = job.outcome
+        if type(outcome) is Ok:
+            return handle._pick(outcome.value)
         job.looked = True
         return error_of(job)
 

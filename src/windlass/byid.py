@@ -52,8 +52,10 @@ class ById:
         task_id: str | None = None,
     ) -> str:
         """Take a task in and hold it until it is executed; returns its id."""
-        from .decorators import task
+        from .decorators import several, task
 
+        if not isinstance(task_id, str | None):
+            raise TypeError(f"task_id= takes a text, not {task_id!r}")
         given = (priority, timeout, description, tags, metadata, executor)
         options: dict[str, Any] = {
             option: value
@@ -70,7 +72,9 @@ class ById:
         recipe = self._runtime.recipe_of(task(func, name=name, **options))
         keywords = dict(kwargs or {})
         recipe.shape.check(args, keywords)
-        job = self._runtime.job(recipe, args, keywords, id=task_id, after=dependencies or ())
+        job = self._runtime.job(
+            recipe, args, keywords, id=task_id, after=several(dependencies or ())
+        )
         job.held = True
         return self._runtime.submit_job(job).id
 

@@ -10,24 +10,44 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import math
 import os
 import sys
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    cast,
+    overload,
+)
 
 from ._core.policies import NO_RETRY, Retry
 from ._core.spec import RunIf, Spec
 from ._core.states import TaskPriority
 from ._numbers import require_count, require_seconds
+from ._runtime.arguments import Ref
 from ._runtime.handle import TaskHandle
 from ._runtime.recipe import ForCall, Recipe
+from ._runtime.signature import is_asynchronous
+
+if TYPE_CHECKING:
+    from typing import Self
 
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-C_co = TypeVar("C_co", covariant=True)
+# Of a method: its instance, what is left of its parameters without that, and its result.
+S = TypeVar("S")
+Q = ParamSpec("Q")
+T = TypeVar("T")
 
 
 class TaskOptions(TypedDict, total=False):
@@ -66,11 +86,15 @@ _FOR_CALL = frozenset({"after", "key", "delay", "at"})
 _KNOWN = frozenset(TaskOptions.__annotations__) | _FOR_CALL
 
 # Every decorated function by its stable id, so that other processes can find it.
-_registry: dict[str, TaskFunction[Any, Any, Any]] = {}
+_registry: dict[str, TaskFunction[Any, Any]] = {}
 
 
-class TaskFunction(Generic[P, R_co, C_co]):
-    """A function with options. Calling it runs the function; ``manager.submit`` makes a task."""
+class TaskFunction(Generic[P, R_co]):
+    """A function with options. Calling it runs the function; ``manager.submit`` makes a task.
+
+    To type checkers it is what it was made of, like a ``Callable``: ``TaskFunction[[str], int]``,
+    or ``TaskFunction[[str], Coroutine[Any, Any, int]]`` of a coroutine function.
+    """
 
     __slots__ = ("__dict__", "__weakref__", "_id", "_recipe")
 
@@ -80,23 +104,31 @@ class TaskFunction(Generic[P, R_co, C_co]):
         self._recipe = recipe
         self._id = id
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C_co:
-        return cast("C_co", self._recipe.function(*args, **kwargs))
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        return cast("R_co", self._recipe.function(*args, **kwargs))
 
     def __repr__(self) -> str:
         return f"<task {self._id}>"
 
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+    @overload
+    def __get__(
+        self: TaskFunction[Concatenate[S, Q], T], instance: S, owner: type | None = None
+    ) -> TaskFunction[Q, T]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        return types.MethodType(self, instance)
+        old = self._recipe
+        method = types.MethodType(old.function, instance)
+        return TaskFunction(Recipe.of(method, None, old.spec, old.call), self._id)
 
     @property
     def id(self) -> str:
         """The stable id: module and name unless ``id=`` was given."""
         return self._id
 
-    def options(self, **options: Unpack[CallOptions]) -> TaskFunction[P, R_co, C_co]:
+    def options(self, **options: Unpack[CallOptions]) -> TaskFunction[P, R_co]:
         """The same function with other options, for one call or several."""
         old = self._recipe
         id = options.pop("id", None) or self._id
@@ -131,17 +163,11 @@ def _find(id: str, module: str, qualname: str) -> Any:
 
 
 @overload
-def task(
-    function: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[TaskOptions]
-) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
+def task(function: Callable[P, R], /, **options: Unpack[TaskOptions]) -> TaskFunction[P, R]: ...
 @overload
 def task(
-    function: Callable[P, Awaitable[R]], /, **options: Unpack[TaskOptions]
-) -> TaskFunction[P, R, Awaitable[R]]: ...
-@overload
-def task(function: Callable[P, R], /, **options: Unpack[TaskOptions]) -> TaskFunction[P, R, R]: ...
-@overload
-def task(**options: Unpack[TaskOptions]) -> _Decorator: ...
+    **options: Unpack[TaskOptions],
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 def task(function: Any = None, /, **options: Any) -> Any:
     """Give a function the options its tasks are to have.
 
@@ -159,26 +185,10 @@ def task(function: Any = None, /, **options: Any) -> Any:
     id = options.pop("id", None) or f"{_module_of(function)}.{name}"
     aliases = options.pop("aliases", ())
     spec, _ = _apply(_default_spec(function), None, options)
-    made: TaskFunction[Any, Any, Any] = TaskFunction(Recipe.of(function, None, spec), id)
+    made: TaskFunction[Any, Any] = TaskFunction(Recipe.of(function, None, spec), id)
     for known_as in (id, *aliases):
         _registry[known_as] = made
     return made
-
-
-class _Decorator:
-    """The type of ``task(**options)``, for type checkers alone."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> TaskFunction[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(
-        self, function: Callable[P, Awaitable[R]], /
-    ) -> TaskFunction[P, R, Awaitable[R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> TaskFunction[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any: ...
 
 
 def require_function(function: Any) -> None:
@@ -198,6 +208,10 @@ def recipe_of(function: Any) -> Recipe:
     """The recipe of a decorated function, or of a plain one with default options."""
     if isinstance(function, TaskFunction):
         return function._recipe
+    if isinstance(function, types.MethodType) and isinstance(function.__func__, TaskFunction):
+        # What a classmethod makes of it, which from Python 3.13 on does not ask __get__.
+        bound: TaskFunction[Any, Any] = function.__func__.__get__(function.__self__)
+        return bound._recipe
     try:
         known = _plain.get(function)
     except TypeError:  # not hashable, then it is worked out each time
@@ -218,12 +232,9 @@ _MANY = 512
 
 
 def _default_spec(function: Any) -> Spec:
-    asynchronous = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  # an object whose __call__ is async
-    )
     inner = function.func if isinstance(function, functools.partial) else function
     name = getattr(inner, "__name__", type(inner).__name__)
-    return Spec(name=name, executor="async" if asynchronous else "thread")
+    return Spec(name=name, executor="async" if is_asynchronous(function) else "thread")
 
 
 def _module_of(function: Any) -> str:
@@ -253,15 +264,38 @@ def _apply(
         return dataclasses.replace(spec, **changes), call
     if for_call.get("delay") is not None:
         require_seconds("delay", for_call["delay"], zero=True)
-    if isinstance(at := for_call.get("at"), datetime):
-        for_call["at"] = at.timestamp()
-    if isinstance(for_call.get("after"), (TaskHandle, str)):
-        for_call["after"] = (for_call["after"],)
+    if for_call.get("at") is not None:
+        for_call["at"] = _moment(for_call["at"])
+    if not isinstance(key := for_call.get("key"), str | None):
+        raise TypeError(f"key= takes a text, not {key!r}")
+    if "after" in for_call:
+        for_call["after"] = several(for_call["after"])
     return dataclasses.replace(spec, **changes), (call or ForCall())._replace(**for_call)
+
+
+def _moment(at: Any) -> float:
+    """``at`` in seconds since the epoch."""
+    if isinstance(at, datetime):
+        return at.timestamp()
+    if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):
+        raise TypeError(f"at= takes a datetime, or seconds since the epoch, not {at!r}")
+    return float(at)
+
+
+def several(tasks: Any) -> tuple[Any, ...]:
+    """The handles and ids in ``tasks``, which may be a single one."""
+    if isinstance(tasks, TaskHandle | str | Ref):
+        return (tasks,)
+    if not isinstance(tasks, Iterable):
+        raise TypeError(f"after= takes handles and ids, not {tasks!r}")
+    return tuple(tasks)
 
 
 def _translate(changes: dict[str, Any], spec: Spec) -> None:
     """Turn options as people write them into fields of Spec, in place."""
+    for name in ("name", "type", "description", "executor"):
+        if not isinstance(text := changes.get(name, ""), str):
+            raise TypeError(f"{name}= takes a text, not {text!r}")
     if "priority" in changes:
         changes["priority"] = TaskPriority.named(changes["priority"])
     if "tags" in changes:

@@ -11,14 +11,14 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, Never, ParamSpec, TypeVar, overload
 
 from ._numbers import require_count, require_seconds
 from ._runtime.bus import BUFFER, Heard, Subscription
 from ._runtime.chunks import submit_chunks
 from ._runtime.clock import SystemClock
-from ._runtime.combined import AsCompleted, Gathering
-from ._runtime.current import CurrentTask, current_run
+from ._runtime.combined import AsCompleted, Gathering, require_handles
+from ._runtime.current import CurrentTask
 from ._runtime.doors import Doors
 from ._runtime.draw import Format, draw
 from ._runtime.external import ExternalTask
@@ -28,11 +28,10 @@ from ._runtime.group import TaskGroup
 from ._runtime.handle import TaskHandle
 from ._runtime.logs import install_log_context, log_changes
 from ._runtime.openings import tell_of
-from ._runtime.run import Run
 from ._runtime.runtime import EXTERNAL, Runtime
 from ._runtime.wait import Wait
 from .byid import ById
-from .decorators import TaskFunction, recipe_of, task
+from .decorators import recipe_of, task
 from .executors.coroutines import CoroutineExecutor
 from .executors.processes import ProcessExecutor
 from .executors.sequential import SequentialExecutor
@@ -41,6 +40,7 @@ from .ports import Clock, Executor
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class TaskManager(ById):
@@ -64,7 +64,7 @@ class TaskManager(ById):
 
     def __init__(
         self,
-        *wrong: Any,
+        *wrong: Never,
         max_concurrent_tasks: int = 100,
         max_pending: int = 1_000_000,
         threads: int | None = None,
@@ -126,10 +126,6 @@ class TaskManager(ById):
 
     @overload
     def submit(
-        self, func: TaskFunction[P, R, Any], /, *args: P.args, **kwargs: P.kwargs
-    ) -> TaskHandle[R]: ...
-    @overload
-    def submit(
         self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> TaskHandle[R]: ...
     @overload
@@ -145,10 +141,6 @@ class TaskManager(ById):
         """
         return self._runtime.submit(recipe_of(func), args, kwargs)
 
-    @overload
-    def enqueue(
-        self, func: TaskFunction[P, R, Any], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Wait[TaskHandle[R]]: ...
     @overload
     def enqueue(
         self, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -168,22 +160,35 @@ class TaskManager(ById):
     @overload
     def map(
         self,
-        func: TaskFunction[..., R, Any],
+        func: Callable[[T], Awaitable[R]],
+        iterable: Iterable[T],
         /,
-        *iterables: Iterable[Any],
+        *,
         chunksize: int | None = None,
+    ) -> list[TaskHandle[R]]: ...
+    @overload
+    def map(
+        self, func: Callable[[T], R], iterable: Iterable[T], /, *, chunksize: int | None = None
     ) -> list[TaskHandle[R]]: ...
     @overload
     def map(
         self,
         func: Callable[..., Awaitable[R]],
+        first: Iterable[Any],
+        second: Iterable[Any],
         /,
-        *iterables: Iterable[Any],
+        *more: Iterable[Any],
         chunksize: int | None = None,
     ) -> list[TaskHandle[R]]: ...
     @overload
     def map(
-        self, func: Callable[..., R], /, *iterables: Iterable[Any], chunksize: int | None = None
+        self,
+        func: Callable[..., R],
+        first: Iterable[Any],
+        second: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
     ) -> list[TaskHandle[R]]: ...
     def map(
         self, func: Callable[..., Any], /, *iterables: Iterable[Any], chunksize: int | None = None
@@ -196,6 +201,8 @@ class TaskManager(ById):
         if not iterables:
             raise TypeError("map() takes a function and at least one iterable")
         recipe = recipe_of(func)
+        if recipe.call is not None and recipe.call.key is not None:
+            raise ValueError("key= names one task, and map() makes several")
         calls = list(zip(*iterables, strict=True))
         for args in calls[:1]:
             recipe.shape.check(args, {})
@@ -242,17 +249,21 @@ class TaskManager(ById):
     ) -> Wait[list[R | BaseException]]: ...
     def gather(self, *handles: TaskHandle[Any], return_errors: bool = False) -> Wait[list[Any]]:
         """Wait for all and have their results in order; raises the first failure after all ended."""
+        require_handles(self._runtime, handles, "gather(*handles) takes handles, each by itself")
         return Gathering(self._runtime, handles, return_errors=return_errors)
 
     def as_completed(self, handles: Iterable[TaskHandle[R]]) -> AsCompleted[R]:
         """The handles as their tasks end, for ``async for`` or, in plain code, ``for``."""
-        return AsCompleted(self._runtime, list(handles))
+        usage = "as_completed(handles) takes several handles, in a list"
+        if isinstance(handles, TaskHandle):
+            raise TypeError(f"{usage}, not {handles!r}")
+        listed = list(handles)
+        require_handles(self._runtime, listed, usage)
+        return AsCompleted(self._runtime, listed)
 
     def join(self) -> Wait[None]:
         """Wait until everything that was released has ended; held tasks are not waited for."""
-        run = current_run()
-        apart = (run.job,) if isinstance(run, Run) and run.runtime is self._runtime else ()
-        return self._doors.when(lambda: self._doors.is_quiet(apart), "join")
+        return self._doors.join()
 
     # -- watching ------------------------------------------------------------------------------
 

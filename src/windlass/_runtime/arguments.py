@@ -101,12 +101,11 @@ def find_stand_ins(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[S
 
 
 def _refuse_among(values: Iterable[Any], place: str) -> None:
-    for value in values:
-        if isinstance(value, _STAND_INS):
-            raise TypeError(
-                f"a handle cannot be {place}: its result could not take its place there. Pass it "
-                "as an argument of its own, or in a list, tuple, dict value or dataclass field"
-            )
+    if find_stand_ins(values, None):
+        raise TypeError(
+            f"a handle cannot be {place}, or in one: its result could not take its place there. "
+            "Pass it as an argument of its own, or in a list, tuple, dict value or dataclass field"
+        )
 
 
 def filled(

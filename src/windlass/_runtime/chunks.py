@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .handle import TaskHandle
 from .recipe import Recipe
+from .signature import is_asynchronous
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from .job import Job
     from .runtime import Runtime
@@ -21,8 +23,7 @@ def submit_chunks(
     runtime: Runtime, recipe: Recipe, calls: Sequence[tuple[Any, ...]], size: int
 ) -> list[TaskHandle[Any]]:
     """Submit ``calls`` in chunks of ``size``, all or none; a handle for each call."""
-    # Whether the function is awaited is known here, so that both kinds of chunk are picklable.
-    run = _run_awaiting if inspect.iscoroutinefunction(recipe.function) else _run
+    run = _run_awaiting if is_asynchronous(recipe.function) else _run
     chunk_recipe = Recipe.of(run, run, recipe.spec)
     chunk_recipe.call = recipe.call
     runtime.vet(recipe)
@@ -53,11 +54,37 @@ class ItemHandle(TaskHandle[R_co]):
         return cast("R_co", value[self._index])
 
 
-def _run(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
-    return [function(*args) for args in calls]
+def _run(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Any:
+    values: list[Any] = []
+    try:
+        values.extend(function(*args) for args in calls)
+    except BaseException:
+        _drop(values)
+        raise
+    return _all(values) if any(hasattr(type(value), "__await__") for value in values) else values
 
 
 async def _run_awaiting(
     function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]
 ) -> list[Any]:
     return [await function(*args) for args in calls]
+
+
+async def _all(values: list[Any]) -> list[Any]:
+    """What a plain function returned, each awaited if there is something to await."""
+    line = deque(values)
+    results: list[Any] = []
+    try:
+        while line:
+            value = line.popleft()
+            results.append(await value if hasattr(type(value), "__await__") else value)
+    finally:
+        _drop(line)
+    return results
+
+
+def _drop(values: Iterable[Any]) -> None:
+    """Close the coroutines among ``values``, which will not be awaited."""
+    for value in values:
+        if inspect.iscoroutine(value):
+            value.close()

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._core.outcome import Ok
+from ..errors import TaskNotFoundError
 from .handle import TaskHandle, error_of
 from .wait import Wait
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 R = TypeVar("R")
+
+
+def require_handles(runtime: Runtime, handles: Sequence[Any], usage: str) -> None:
+    """Refuse, in words, what is no handle of this manager."""
+    for handle in handles:
+        if not isinstance(handle, TaskHandle):
+            raise TypeError(f"{usage}, and {handle!r} is not a handle")
+        if handle._runtime is not runtime:
+            raise TaskNotFoundError(f"{handle!r} belongs to another manager", handle.id)
 
 
 class Gathering(Wait[list[R]]):

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from contextvars import Context
 from typing import TYPE_CHECKING
 
-from .._core.states import FAILED, PENDING, RUNNING, WAITING
+from .._core.states import FAILED, RUNNING, TERMINAL
 from .current import current_run
 from .portal import LoopThread, Portal
 from .run import Run
@@ -20,7 +21,7 @@ from .wait import Promise
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from .job import Job
     from .runtime import Runtime
@@ -44,6 +45,10 @@ class Doors:
         self._closing: asyncio.Task[None] | None = None
         self._closed: Promise[None] | None = None
         self._hurry: Promise[None] | None = None
+        self._closers: dict[Job, Promise[None]] = {}
+        """The tasks that close their own manager, which are not waited for."""
+        self._joiners: list[Job] = []
+        """The tasks that wait for everything but themselves."""
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -90,7 +95,7 @@ class Doors:
         logger.warning(
             "the event loop was closed before its manager; unfinished tasks are cancelled"
         )
-        self._cancel_rest(())
+        self._cancel_rest()
         runtime = self._runtime
         with runtime.lock:
             for task in list(runtime.engine.tasks.values()):
@@ -102,51 +107,58 @@ class Doors:
     def close(self, *, wait: bool, timeout: float | None) -> Promise[None]:
         """Close in order; a second call that does not wait hurries the first one on."""
         runtime = self._runtime
-        if runtime.home is None:
-            closed: Promise[None] = Promise(runtime, "closing of the manager")
+        closed: Promise[None] = Promise(runtime, "closing of the manager")
+        home = runtime.home
+        if home is None or home.loop.is_closed():
+            if home is not None:
+                self._abandon_loop()
             closed.keep(None)
             return closed
         caller = _calling_job(runtime)
-        mine = self._closed
-        if mine is None:
-            mine = self._closed = Promise(runtime, "closing of the manager")
-            self._hurry = Promise(runtime, "hurry")
+        with runtime.watch_lock:
+            first = self._closed is None
+            if first:
+                self._closed, self._hurry = closed, Promise(runtime, "hurry")
+            closed, hurry = self._closed or closed, self._hurry
+            told = closed
+            if caller is not None:
+                told = self._closers.setdefault(caller, Promise(runtime, "closing of the manager"))
+        assert hurry is not None
+        if first:
+            home.post(lambda: self._begin_to_close(closed, hurry))
+        if not wait:
+            hurry.keep(None)
+        elif timeout is not None:
+            home.post(lambda: home.loop.call_later(timeout, self._hurry_on, hurry))
+        runtime.pump.wake()  # whoever waits for quiet is to look again
+        return told
 
-            def begin() -> None:
-                loop = asyncio.get_running_loop()
-                self._closing = loop.create_task(
-                    self._close(mine, caller, wait=wait, timeout=timeout), name="windlass-closing"
-                )
+    def _hurry_on(self, hurry: Promise[None]) -> None:
+        hurry.keep(None)
+        self._runtime.pump.wake()
 
-            if runtime.home.here():
-                begin()
-            else:
-                runtime.home.post(begin)
-        elif not wait and self._hurry is not None:
-            self._hurry.keep(None)
-        return mine
+    def _begin_to_close(self, closed: Promise[None], hurry: Promise[None]) -> None:
+        # In a context of its own, or closing would pass for a part of the task that asked for it.
+        self._closing = asyncio.get_running_loop().create_task(
+            self._close(closed, hurry), name="windlass-closing", context=Context()
+        )
 
-    async def _close(
-        self, closed: Promise[None], caller: Job | None, *, wait: bool, timeout: float | None
-    ) -> None:
-        runtime, hurry = self._runtime, self._hurry
-        apart = (caller,) if caller is not None else ()
+    async def _close(self, closed: Promise[None], hurry: Promise[None]) -> None:
+        runtime = self._runtime
         try:
-            if wait and hurry is not None:
-                quiet = self.when(lambda: self.is_quiet(apart), "quiet")
-                await _first_of(quiet, hurry, timeout)
+            await self.when(lambda: hurry.done() or self.is_quiet(self._closers), "quiet")
             runtime.accepting = False
-            self._cancel_rest(apart)
-            await self.when(lambda: not self._running(apart), "clean-up")
-            if apart:
-                closed.keep(None)
-                await self.when(lambda: not self._running(()), "clean-up")
+            self._cancel_rest()
+            await self.when(lambda: not self._running(self._closers), "clean-up")
+            await self.when(self._all_gone, "clean-up")
             self._let_go()
         except BaseException as error:
             closed.break_(error)
             raise
         finally:
-            self._closed = self._closing = self._hurry = None
+            with runtime.watch_lock:
+                self._closed = self._closing = self._hurry = None
+                self._closers = {}
         if self._loop_thread is None:
             closed.keep(None)
         else:
@@ -154,12 +166,18 @@ class Doors:
             thread, self._loop_thread = self._loop_thread, None
             thread.stop(then=lambda: closed.keep(None))
 
-    def _cancel_rest(self, apart: tuple[Job, ...]) -> None:
+    def _all_gone(self) -> bool:
+        """Whether the last task has ended; those that close their own manager are told to go."""
+        for told in list(self._closers.values()):
+            told.keep(None)
+        return not self._running(())
+
+    def _cancel_rest(self) -> None:
         runtime = self._runtime
         with runtime.lock:
             now = runtime.clock.now()
             for task in list(runtime.engine.tasks.values()):
-                if task.status in {PENDING, WAITING, RUNNING} and task not in apart:
+                if task.status not in TERMINAL and task not in self._closers:
                     runtime.engine.cancel(task, now, CLOSED)
         runtime.pump.wake()
 
@@ -202,17 +220,35 @@ class Doors:
         self._runtime.add_attendant(ask)
         return promise
 
-    def is_quiet(self, apart: tuple[Job, ...]) -> bool:
+    def join(self) -> Promise[None]:
+        """A wait for everything that was released, but for the task that asks.
+
+        Tasks that do nothing but wait for all the others are not waited for by one another.
+        """
+        caller = _calling_job(self._runtime)
+        if caller is None:
+            return self.when(lambda: self.is_quiet(()), "join")
+        self._joiners.append(caller)
+        holds_slot = self._runtime.engine.waits.holds_slot
+
+        def others_ended() -> bool:
+            waiting = [job for job in self._joiners if job is caller or not holds_slot(job)]
+            if not self.is_quiet(waiting):
+                return False
+            self._joiners.remove(caller)
+            return True
+
+        return self.when(others_ended, "join")
+
+    def is_quiet(self, apart: Collection[Job]) -> bool:
         """Whether everything that was released has ended, but for the tasks ``apart``."""
         runtime = self._runtime
         with runtime.lock:
-            ignored = sum(1 for job in apart if job.status is RUNNING)
-            return runtime.engine.is_quiet(ignored)
+            return runtime.engine.is_quiet(_count_running(apart))
 
-    def _running(self, apart: tuple[Job, ...]) -> bool:
+    def _running(self, apart: Collection[Job]) -> bool:
         with self._runtime.lock:
-            ignored = sum(1 for job in apart if job.status is RUNNING)
-            return self._runtime.engine.counts[RUNNING] > ignored
+            return self._runtime.engine.counts[RUNNING] > _count_running(apart)
 
 
 def _calling_job(runtime: Runtime) -> Job | None:
@@ -220,18 +256,5 @@ def _calling_job(runtime: Runtime) -> Job | None:
     return run.job if isinstance(run, Run) and run.runtime is runtime else None
 
 
-async def _first_of(quiet: Promise[None], hurry: Promise[None], timeout: float | None) -> None:
-    either = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def wake(_: object) -> None:
-        loop.call_soon_threadsafe(either.set)
-
-    waiting = [promise._watch(wake) for promise in (quiet, hurry)]
-    if all(waiting):
-        try:
-            await asyncio.wait_for(either.wait(), timeout)
-        except TimeoutError:
-            pass
-    for promise in (quiet, hurry):
-        promise._unwatch(wake)
+def _count_running(jobs: Collection[Job]) -> int:
+    return len({job for job in jobs if job.status is RUNNING})

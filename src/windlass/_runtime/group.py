@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class TaskGroup:
@@ -40,6 +41,7 @@ class TaskGroup:
         self._name = name
         self._handles: list[TaskHandle[Any]] = []
         self._over: str | None = None
+        self._refusals: list[InvalidTaskStateError] = []
 
     def __repr__(self) -> str:
         return f"<group {self._name} of {len(self._handles)} tasks>"
@@ -62,6 +64,39 @@ class TaskGroup:
         self._refuse_if_over()
         return self._join(self._submit(func, *args, **kwargs))
 
+    @overload
+    def map(
+        self,
+        func: Callable[[T], Awaitable[R]],
+        iterable: Iterable[T],
+        /,
+        *,
+        chunksize: int | None = None,
+    ) -> list[TaskHandle[R]]: ...
+    @overload
+    def map(
+        self, func: Callable[[T], R], iterable: Iterable[T], /, *, chunksize: int | None = None
+    ) -> list[TaskHandle[R]]: ...
+    @overload
+    def map(
+        self,
+        func: Callable[..., Awaitable[R]],
+        first: Iterable[Any],
+        second: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+    ) -> list[TaskHandle[R]]: ...
+    @overload
+    def map(
+        self,
+        func: Callable[..., R],
+        first: Iterable[Any],
+        second: Iterable[Any],
+        /,
+        *more: Iterable[Any],
+        chunksize: int | None = None,
+    ) -> list[TaskHandle[R]]: ...
     def map(
         self, func: Callable[..., Any], /, *iterables: Iterable[Any], chunksize: int | None = None
     ) -> list[TaskHandle[Any]]:
@@ -109,7 +144,11 @@ class TaskGroup:
 
     def _refuse_if_over(self) -> None:
         if self._over is not None:
-            raise InvalidTaskStateError(f"the group {self._name} takes no more tasks: {self._over}")
+            refusal = InvalidTaskStateError(
+                f"the group {self._name} takes no more tasks: {self._over}"
+            )
+            self._refusals.append(refusal)
+            raise refusal
 
     def _join(self, handle: TaskHandle[Any]) -> TaskHandle[Any]:
         self._handles.append(handle)
@@ -129,14 +168,13 @@ class TaskGroup:
         """Raise what is to be raised on leaving; every member has ended."""
         self._over = self._over or "it was left"
         causes: list[TaskError] = []
-        for handle in self._handles:
-            handle._job.looked = True
-            if handle.status is FAILED:
-                failure = error_of(handle._job)
-                if failure is not None and not self._only_followed(failure):
+        for job in {handle._job: None for handle in self._handles}:  # a chunk has many handles
+            job.looked = True
+            if job.status is FAILED:
+                failure = error_of(job)
+                if failure is not None and not self._only_followed(job, failure):
                     causes.append(failure)
-        members = {handle.id for handle in self._handles}
-        if error is not None and getattr(error, "task_id", None) not in members:
+        if error is not None and not (causes and self._followed(error)):
             for cause in causes:
                 error.add_note(f"in the group {self._name}: {cause}")
             return  # the body's own error goes on its way
@@ -144,6 +182,15 @@ class TaskGroup:
             count = f"{len(causes)} task{'s' if len(causes) > 1 else ''}"
             raise ExceptionGroup(f"{count} of the group {self._name} failed", causes) from error
 
-    def _only_followed(self, failure: TaskError) -> bool:
-        roots = {handle.id for handle in self._handles}
-        return isinstance(failure, TaskDependencyError) and failure.details.get("root") in roots
+    def _followed(self, error: BaseException) -> bool:
+        """Whether the body raised what a member's failure led to."""
+        members = {handle.id for handle in self._handles}
+        return error in self._refusals or getattr(error, "task_id", None) in members
+
+    def _only_followed(self, job: Job, failure: TaskError) -> bool:
+        """Whether a member failed because another one did."""
+        if not isinstance(failure, TaskDependencyError):
+            return False
+        members = {handle.id for handle in self._handles}
+        before = (other.id for other in job.dependencies if other.status is FAILED)
+        return failure.details.get("root") in members or not members.isdisjoint(before)

@@ -165,11 +165,19 @@ class Output(Generic[R]):
 
     __slots__ = ("_windlass_handle",)
 
+    _windlass_handle: TaskHandle[R]
+
     def __init__(self, handle: TaskHandle[R]) -> None:
-        self._windlass_handle = handle
+        object.__setattr__(self, "_windlass_handle", handle)
 
     def __repr__(self) -> str:
         return f"<output of {self._windlass_handle._job.label}>"
+
+    def __copy__(self) -> Output[R]:
+        return self
+
+    def __deepcopy__(self, _: Any) -> Output[R]:
+        return self
 
     def _windlass_untouchable(self, *_: object, **__: object) -> NoReturn:
         job = self._windlass_handle._job
@@ -183,8 +191,18 @@ class Output(Generic[R]):
             raise AttributeError(name)
         self._windlass_untouchable()
 
-    __getitem__ = __iter__ = __len__ = __contains__ = __bool__ = __call__ = _windlass_untouchable
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = __add__ = __radd__ = _windlass_untouchable
-    __sub__ = __mul__ = __truediv__ = __int__ = __float__ = __str__ = _windlass_untouchable
-    __await__ = __enter__ = __aenter__ = __format__ = _windlass_untouchable
     __hash__ = object.__hash__
+
+
+_BINARY = (
+    "add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow",
+    "lshift", "rshift", "and", "or", "xor",
+)  # fmt: skip
+_OTHERS = (
+    "eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "invert", "abs", "round",
+    "bool", "int", "float", "complex", "index", "str", "bytes", "format",
+    "len", "iter", "next", "reversed", "contains", "getitem", "setitem", "delitem",
+    "call", "setattr", "delattr", "enter", "exit", "await", "aiter", "anext", "aenter", "aexit",
+)  # fmt: skip
+for _name in (*_BINARY, *(f"r{operator}" for operator in _BINARY), *_OTHERS):
+    setattr(Output, f"__{_name}__", Output._windlass_untouchable)

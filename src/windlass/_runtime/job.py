@@ -27,7 +27,7 @@ class Watchers:
         self.all = list(watchers)
 
     def __call__(self, job: Job) -> None:
-        for watcher in self.all:
+        for watcher in tuple(self.all):  # one that gives up meanwhile must not hide the next
             watcher(job)
 
 

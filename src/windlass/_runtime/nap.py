@@ -38,6 +38,8 @@ class Nap:
             if self._called.locked():
                 self._runtime.asleep.add(self._sleeper)
         try:
-            return self._called.acquire(timeout=-1 if timeout is None else timeout)
+            return self._called.acquire(
+                timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+            )
         finally:
             self._runtime.asleep.discard(self._sleeper)

@@ -38,9 +38,15 @@ class Recipe:
     """The runtime that has found the recipe fit for its executors."""
 
     @classmethod
-    def of(cls, function: Callable[..., Any], portable: Any, spec: Spec) -> Recipe:
+    def of(
+        cls,
+        function: Callable[..., Any],
+        portable: Any,
+        spec: Spec,
+        call: ForCall | None = None,
+    ) -> Recipe:
         """Work out the recipe of ``function``."""
-        return cls(function, portable, spec, CallShape(function, spec.name))
+        return cls(function, portable, spec, CallShape(function, spec.name), call)
 
     def with_spec(self, **changes: Any) -> Recipe:
         """The same with other options."""

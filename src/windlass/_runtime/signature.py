@@ -46,3 +46,10 @@ class CallShape:
             self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self._name}{self._signature}: {error}") from None
+
+
+def is_asynchronous(function: Any) -> bool:
+    """Whether calling ``function`` makes a coroutine."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  # an object whose __call__ is async
+    )

@@ -12,6 +12,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from .._numbers import require_seconds
 from .current import current_run
 from .nap import Nap
 
@@ -66,6 +67,8 @@ class Wait(ABC, Generic[T_co]):
 
         Refused on the thread of a running event loop, which it would stop: ``await`` there.
         """
+        if timeout is not None:
+            require_seconds("timeout", timeout, zero=True)
         if not self.done():
             if asyncio._get_running_loop() is not None:
                 raise RuntimeError(

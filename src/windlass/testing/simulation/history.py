@@ -11,7 +11,7 @@ from .plans import Broken, Setting
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from types import FrameType
 
     from .steps import Step
@@ -56,7 +56,7 @@ def happen(world: World, step: Step, tell: Callable[[str], None] | None = None) 
 
 
 @contextmanager
-def no_longer_than(seconds: float) -> Iterator[None]:
+def no_longer_than(seconds: float) -> Generator[None]:
     """Break what hangs, where the system lets us (in the main thread of a Unix process)."""
     if (
         not hasattr(signal, "setitimer")

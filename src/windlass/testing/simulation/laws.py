@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..._core.change import Transition
     from ..._core.outcome import Outcome
     from ..._core.task import Task
+    from ..._core.timers import Key
     from .world import Attempt, World
 
 
@@ -326,10 +327,11 @@ class Laws:
     def _check_pending(self, task: Task, in_queue: set[Task]) -> None:
         """A pending task stands in exactly one place, from where it will go on."""
         engine = self._engine
+        due: Key = (task, "due")
         places = [
             task.held,
-            (task, "due") in engine.timers,
-            (task, "due") in engine.calendar,
+            due in engine.timers,
+            due in engine.calendar,
             task in engine.by_hand,
             task in in_queue,
         ]

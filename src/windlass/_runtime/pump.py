@@ -139,7 +139,8 @@ class Pump:
                 deadline = None  # the timer that is set can only be early
         self._publish(moves, wall - now)
         for task in resumed:
-            runtime.resumptions.pop(task)()
+            if (resume := runtime.resumptions.pop(task, None)) is not None:
+                resume()  # unless it has begun another wait in the meantime
         if stops:
             self._stop(stops)
         if taken:

@@ -353,6 +353,11 @@ class Runtime:
             if job.status is not RUNNING or job.run != waiter.number:
                 return None  # it has been given up: it holds no slot and keeps nobody waiting
             self.engine.waits.begin(job, targets)
+            # An earlier wait of the same task may be over and in line for the slot that this one
+            # lends again: it goes on without one, as it does when others are on at its end.
+            go_on = self.resumptions.pop(job, None)
+        if go_on is not None:
+            go_on()
         self.pump.wake()
         return NestedWait(self, job, targets)
 

@@ -222,4 +222,4 @@ class EngineAndModel(RuleBasedStateMachine):
 
 
 TestEngineAndModel = EngineAndModel.TestCase
-TestEngineAndModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestEngineAndModel.settings = settings(max_examples=200, stateful_step_count=60)

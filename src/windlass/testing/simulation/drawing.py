@@ -22,6 +22,7 @@ from .steps import (
     Progress,
     Release,
     Report,
+    Resize,
     Retry,
     StartByHand,
     Submit,
@@ -108,6 +109,7 @@ class Hand:
             self._lose: 2,
             self._jump: 2,
             self._pause: 2,
+            self._resize: 1,
             self._progress: 1,
             self._forge: 1,
             self._duplicate: 1,
@@ -257,6 +259,9 @@ class Hand:
 
     def _jump(self) -> Step:
         return Jump(self._rng.choice((-30.0, -1.0, 1.0, 30.0)))
+
+    def _resize(self) -> Step:
+        return Resize(self._rng.choice(self._world.setting.executors), self._rng.randrange(4))
 
     def _pause(self) -> Step:
         return Pause(not self._world.engine.paused)

@@ -349,6 +349,22 @@ class Pause(NamedTuple):
         return "pause" if self.on else "resume"
 
 
+class Resize(NamedTuple):
+    """An executor can run fewer tasks at once from now on, or more again."""
+
+    executor: str
+    slots: int
+
+    def do(self, world: World) -> None:
+        """Change its slots; what runs is not disturbed."""
+        pool = world.engine.slots.pools.get(self.executor)
+        if pool is not None and not pool.traits.manual:
+            world.engine.set_slots(self.executor, min(self.slots, pool.traits.slots))
+
+    def __str__(self) -> str:
+        return f"{self.executor} has {self.slots} slots"
+
+
 class ForgetOld(NamedTuple):
     """The manager lets go of tasks that ended long ago."""
 

@@ -6,6 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from ..._core.engine import Engine
+from ..._core.explain import explain
 from ..._core.outcome import Cancelled, Ok
 from ..._core.states import PENDING, RUNNING, TERMINAL
 from ..._core.task import Task
@@ -178,6 +179,8 @@ class World:
     def wind_down(self) -> None:
         """Bring everything to its end, and see that nothing is left over."""
         self.engine.paused = False
+        for name, pool in self.engine.slots.pools.items():
+            self.engine.set_slots(name, pool.traits.slots)
         self._run_dry()
         self._only_waits_for_people()
         for attempt in [attempt for attempt in self.on if attempt.current]:
@@ -284,6 +287,8 @@ class World:
             if spec.timeout is not None or spec.total_timeout is not None:
                 raise Broken(f"{task} has run for ever in spite of its timeout")
         for task in self.engine.tasks.values():
+            if task.status not in TERMINAL and not explain(self.engine, task, self.now, self.wall):
+                raise Broken(f"nobody can say why {task} has not ended")
             if task.status is PENDING and not (task.held or task in self.engine.by_hand):
                 starved = self.engine.slots.room(self.engine.slots.pools[task.spec.executor]) <= 0
                 if not (lost and starved):

@@ -94,7 +94,9 @@ def _blame(frame: FrameType) -> tuple[str | None, str]:
 
 
 def _is_library(filename: str) -> bool:
-    return filename.startswith(_STDLIB) or "site-packages" in filename or filename.startswith("<")
+    # Not every name in angle brackets: what was typed at a prompt is the user's own code, too.
+    return filename.startswith((_STDLIB, _OURS, "<frozen ")) or "site-packages" in filename
 
 
 _STDLIB = threading.__file__.rpartition("/")[0]
+_OURS = __file__.rpartition("/_runtime/")[0]

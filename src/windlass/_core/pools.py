@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .queues import ReadyQueue
+from .queues import Rank, ReadyQueue
 
 if TYPE_CHECKING:
     from .task import Task
@@ -91,12 +91,16 @@ class Slots:
             ]
             if not able:
                 return picked
-            if len(able) == 1:
-                pool = able[0]
-                tasks = pool.queue.pop_many(self.room(pool), now)
-            else:
-                # Several executors compete for the global limit: one task at a time.
-                pool = max(able, key=lambda pool: pool.queue.urgency(now) or (-1, 0.0))
-                tasks = pool.queue.pop_many(1, now)
+            alone = len(able) == 1  # the usual case: nobody competes for the global limit
+            pool = able[0] if alone else max(able, key=lambda pool: _urgency(pool, now))
+            tasks = pool.queue.pop_many(self.room(pool) if alone else 1, now)
             self.acquire(pool, len(tasks))
             picked += tasks
+            if alone:
+                return picked  # what the others had no room for before, they have none for now
+
+
+def _urgency(pool: Pool, now: float) -> Rank:
+    rank = pool.queue.urgency(now)
+    assert rank is not None  # only pools with tasks in line are asked
+    return rank

@@ -5,14 +5,13 @@ Reads of an unknown id give None, commands give False; only what promises a resu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._core.outcome import Ok
 from ._core.policies import Retry
 from ._core.states import TaskPriority, TaskStatus
-from ._numbers import require_count, require_seconds
+from ._numbers import require_count, require_seconds, require_share
 from ._runtime.handle import TaskHandle, error_of
 from .errors import InvalidTaskStateError, TaskNotFoundError
 
@@ -129,10 +128,9 @@ class ById:
         self, task: TaskHandle[Any] | str, progress: float, message: str = ""
     ) -> bool:
         """Say from outside how far a running task is; False if it is not running."""
-        if math.isnan(progress):
-            raise ValueError("progress takes a number from 0 to 1, not nan")
+        share = require_share("progress", progress)
         job = self._runtime.find(task)
-        return job is not None and self._runtime.progress(job, progress, message)
+        return job is not None and self._runtime.progress(job, share, str(message))
 
     def list_tasks(
         self,
@@ -154,7 +152,8 @@ class ById:
             status=status, name=name, type=type, tag=tag, owner=owner, metadata=metadata,
             priority=priority, executor=executor, parent=parent, key=key,
         )  # fmt: skip
-        return self._runtime.infos(wanted, limit)
+        most = None if limit is None else require_count("limit", limit)
+        return self._runtime.infos(wanted, most)
 
     def cancel_all(self, **filters: Any) -> int:
         """Cancel all tasks that fit the filters of :meth:`list_tasks`; returns how many."""
@@ -175,7 +174,9 @@ class ById:
 
         ``downstream`` also retries what failed or was cancelled because of it.
         """
-        job = self._job(task.id if isinstance(task, TaskHandle) else task)
+        job = self._job(task)
+        if isinstance(task, TaskHandle):  # which may be that of an earlier run
+            job = self._job(job.id)
         return self._runtime.retry(job, downstream=downstream)
 
     def explain(self, task: TaskHandle[Any] | str) -> str:
@@ -216,10 +217,11 @@ class ById:
             raise TypeError(f"tasks cannot be filtered by {', '.join(sorted(unknown))}")
         statuses = None
         if status is not None:
-            several = (status,) if isinstance(status, str) else status
-            statuses = {TaskStatus(one.lower()) for one in several}
+            statuses = {_status(one) for one in ((status,) if isinstance(status, str) else status)}
         level = TaskPriority.named(priority) if priority is not None else None
         parent_id = parent.id if isinstance(parent, TaskHandle) else parent
+        if not isinstance(metadata, Mapping | None):
+            raise TypeError(f"metadata= takes a dict, not {metadata!r}")
         fields = [(field, value) for field, value in equal.items() if value is not None]
         items = list((metadata or {}).items())
 
@@ -239,3 +241,12 @@ class ById:
             )
 
         return wanted
+
+
+def _status(value: Any) -> TaskStatus:
+    """The status that ``value`` means."""
+    try:
+        return TaskStatus(value.lower())
+    except (AttributeError, ValueError):
+        known = ", ".join(TaskStatus)
+        raise ValueError(f"a status is one of {known}, not {value!r}") from None

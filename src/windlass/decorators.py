@@ -34,9 +34,9 @@ from ._core.spec import RunIf, Spec
 from ._core.states import TaskPriority
 from ._numbers import require_count, require_seconds
 from ._runtime.arguments import Ref
-from ._runtime.handle import TaskHandle
+from ._runtime.handle import Output, TaskHandle
 from ._runtime.recipe import ForCall, Recipe
-from ._runtime.signature import is_asynchronous
+from ._runtime.signature import is_asynchronous, name_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -184,6 +184,10 @@ def task(function: Any = None, /, **options: Any) -> Any:
     name = getattr(function, "__qualname__", type(function).__qualname__)
     id = options.pop("id", None) or f"{_module_of(function)}.{name}"
     aliases = options.pop("aliases", ())
+    if not isinstance(id, str):
+        raise TypeError(f"id= takes a text, not {id!r}")
+    if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+        raise TypeError(f"aliases= takes several ids, not {aliases!r}")
     spec, _ = _apply(_default_spec(function), None, options)
     made: TaskFunction[Any, Any] = TaskFunction(Recipe.of(function, None, spec), id)
     for known_as in (id, *aliases):
@@ -193,7 +197,12 @@ def task(function: Any = None, /, **options: Any) -> Any:
 
 def require_function(function: Any) -> None:
     """Raise TypeError, with the remedy, for what cannot be a task's function."""
-    if inspect.iscoroutine(function) or inspect.isawaitable(function):
+    if isinstance(function, TaskHandle | Output):
+        raise TypeError(
+            f"{function!r} has been submitted: a handle is passed as an argument, after the "
+            "function that is to have its result"
+        )
+    if inspect.isawaitable(function):
         if inspect.iscoroutine(function):
             function.close()  # or Python would warn that it was never awaited
         raise TypeError(
@@ -201,7 +210,9 @@ def require_function(function: Any) -> None:
             "submit(fetch, url) instead of submit(fetch(url))"
         )
     if not callable(function):
-        raise TypeError(f"a task is made of a function, not of {function!r}")
+        inside = isinstance(function, classmethod | property)
+        remedy = ": put @task below the other decorator, next to the def" if inside else ""
+        raise TypeError(f"a task is made of a function, not of {function!r}{remedy}")
 
 
 def recipe_of(function: Any) -> Recipe:
@@ -232,9 +243,8 @@ _MANY = 512
 
 
 def _default_spec(function: Any) -> Spec:
-    inner = function.func if isinstance(function, functools.partial) else function
-    name = getattr(inner, "__name__", type(inner).__name__)
-    return Spec(name=name, executor="async" if is_asynchronous(function) else "thread")
+    executor = "async" if is_asynchronous(function) else "thread"
+    return Spec(name=name_of(function), executor=executor)
 
 
 def _module_of(function: Any) -> str:
@@ -302,9 +312,17 @@ def _translate(changes: dict[str, Any], spec: Spec) -> None:
         tags = changes["tags"]
         if isinstance(tags, str):
             raise TypeError(f"tags= takes several tags, not one text: write tags=[{tags!r}]")
+        if not isinstance(tags, Iterable):
+            raise TypeError(f"tags= takes several texts, not {tags!r}")
         changes["tags"] = frozenset(tags)
+        if not all(isinstance(tag, str) for tag in changes["tags"]):
+            raise TypeError(f"tags= takes texts, not {tags!r}")
     if "metadata" in changes:
-        changes["metadata"] = dict(changes["metadata"])
+        if not isinstance(metadata := changes["metadata"], Mapping):
+            raise TypeError(f"metadata= takes a dict, not {metadata!r}")
+        changes["metadata"] = dict(metadata)
+    if not isinstance(owner := changes.get("owner"), str | None):
+        raise TypeError(f"owner= takes a text, not {owner!r}")
     if "max_retries" in changes or "retry_delay" in changes:
         if "retry" in changes:
             raise TypeError("give either retry=Retry(...), or max_retries= and retry_delay=")

@@ -13,6 +13,7 @@ from collections.abc import (
 )
 from typing import Any, Literal, Never, ParamSpec, TypeVar, overload
 
+from ._core.pools import Traits
 from ._numbers import require_count, require_seconds
 from ._runtime.bus import BUFFER, Heard, Subscription
 from ._runtime.chunks import submit_chunks
@@ -29,6 +30,7 @@ from ._runtime.handle import TaskHandle
 from ._runtime.logs import install_log_context, log_changes
 from ._runtime.openings import tell_of
 from ._runtime.runtime import EXTERNAL, Runtime
+from ._runtime.signature import is_asynchronous
 from ._runtime.wait import Wait
 from .byid import ById
 from .decorators import recipe_of, task
@@ -80,13 +82,21 @@ class TaskManager(ById):
         clock: Clock | None = None,
     ) -> None:
         if wrong:
+            first: object = wrong[0]
+            meant = f": did you mean TaskManager(max_concurrent_tasks={first!r})?"
             raise TypeError(
-                "TaskManager takes its settings by name: did you mean "
-                f"TaskManager(max_concurrent_tasks={wrong[0]!r})?"
+                "TaskManager takes its settings by name"
+                + (meant if isinstance(first, int) else f", and {first!r} has none")
             )
-        for name, value in (("threads", threads), ("processes", processes)):
+        for name, value, least in (
+            ("threads", threads, 1),
+            ("processes", processes, 1),
+            ("retention_count", retention_count, 0),
+            ("max_abandoned_threads", max_abandoned_threads, 0),
+            ("max_waiting_threads", max_waiting_threads, 0),
+        ):
             if value is not None:
-                require_count(name, value, least=1)
+                require_count(name, value, least=least)
         for name, seconds in (
             ("age_every", age_every),
             ("retention_seconds", retention_seconds),
@@ -94,7 +104,13 @@ class TaskManager(ById):
         ):
             if seconds is not None:
                 require_seconds(name, seconds)
-        require_seconds("cancel_grace", cancel_grace)
+        require_seconds("cancel_grace", cancel_grace, hint="")
+        for name, executor in dict(executors or {}).items():
+            if not isinstance(getattr(executor, "traits", None), Traits):
+                raise TypeError(
+                    f"executors={{{name!r}: ...}} takes an executor, not {executor!r}; what is a "
+                    "concurrent.futures.Executor becomes one by FuturesExecutor(pool)"
+                )
         runtime = Runtime(
             {
                 "sequential": SequentialExecutor(grace=cancel_grace),
@@ -203,7 +219,10 @@ class TaskManager(ById):
         recipe = recipe_of(func)
         if recipe.call is not None and recipe.call.key is not None:
             raise ValueError("key= names one task, and map() makes several")
-        calls = list(zip(*iterables, strict=True))
+        for items in iterables:
+            if not isinstance(items, Iterable):
+                raise TypeError(f"map() takes a function and iterables, not {items!r}")
+        calls = _in_parallel(iterables)
         for args in calls[:1]:
             recipe.shape.check(args, {})
         if chunksize is not None:
@@ -233,7 +252,7 @@ class TaskManager(ById):
     ) -> ExternalTask:
         """A task that is driven by hand: ``start()``, ``complete(result)``, ``fail(error)``."""
         asked: dict[str, Any] = {**options, "name": name, "executor": EXTERNAL}
-        made = task(_done_elsewhere, **asked)
+        made = _by_hand.options(**asked)
         job = self._runtime.job(recipe_of(made), (), {}, id=task_id, after=after)
         return ExternalTask(self._runtime.submit_job(job)._job, self._runtime)
 
@@ -269,6 +288,7 @@ class TaskManager(ById):
 
     def changes(self, *, buffer: int = BUFFER) -> AsyncIterator[Heard]:
         """Every change from now on, as an async iterator; a ``Gap(missed)`` if it is too slow."""
+        require_count("buffer", buffer, least=1)
         return self._runtime.bus.reader(self._runtime, buffer).read()
 
     def subscribe(
@@ -278,6 +298,13 @@ class TaskManager(ById):
 
         It runs on one observer thread and can neither delay nor break a task.
         """
+        given: Any = callback
+        if not callable(given) or is_asynchronous(given):
+            raise TypeError(
+                "subscribe() takes a plain function, which is called with batches of changes, "
+                f"not {given!r}; a coroutine reads `async for change in manager.changes()`"
+            )
+        require_count("buffer", buffer, least=1)
         return self._runtime.bus.subscribe(callback, limit=buffer)
 
     def draw(
@@ -286,6 +313,8 @@ class TaskManager(ById):
         """A picture of the task graph with its states; of all tasks if none are given."""
         if tasks is None:
             return draw(self.list_tasks(), format)
+        if isinstance(tasks, TaskHandle | str):
+            raise TypeError(f"draw() takes several handles or ids, in a list, not {tasks!r}")
         return draw([self._runtime.info(self._job(one)) for one in tasks], format)
 
     # -- steering ------------------------------------------------------------------------------
@@ -377,5 +406,16 @@ class TaskManager(ById):
             raise
 
 
-def _done_elsewhere() -> None:
+@task(executor=EXTERNAL)
+def _by_hand() -> None:
     """The function of external tasks; nothing calls it."""
+
+
+def _in_parallel(iterables: Sequence[Iterable[Any]]) -> list[tuple[Any, ...]]:
+    """The items side by side, as calls take them."""
+    try:
+        return list(zip(*iterables, strict=True))
+    except ValueError as error:
+        if not str(error).startswith("zip()"):
+            raise  # an iterable's own
+        raise ValueError(f"map() takes equally long iterables: {str(error)[6:]}") from None

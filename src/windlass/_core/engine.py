@@ -186,6 +186,9 @@ class Engine(Lifecycle):
         new = renew(old)
         new.run = old.run
         new.dependencies = tuple(self.tasks.get(other.id, other) for other in old.dependencies)
+        # A later retry downstream finds here what fell with the old one; what still waits for other
+        # tasks has been told of its end, and must not be told again.
+        new.dependents = [other for other in old.dependents or () if other.status in TERMINAL]
         if old.notes is not None:
             notes = new.noted
             notes.key, notes.parent = old.notes.key, old.notes.parent

@@ -6,7 +6,6 @@ which reaches the engine directly, over a pipe, or not at all (outside any task)
 
 from __future__ import annotations
 
-import math
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
@@ -106,11 +105,7 @@ class CurrentTask:
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far this task is, from 0 to 1, and what it is doing."""
-        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)):
-            raise TypeError(f"progress takes a number from 0 to 1, not {fraction!r}")
-        if math.isnan(fraction):
-            raise ValueError("progress takes a number from 0 to 1, not nan")
-        self._link.progress(min(1.0, max(0.0, float(fraction))), str(message))
+        self._link.progress(require_share("progress", fraction), str(message))
 
     def checkpoint(self, value: Any) -> None:
         """Keep ``value`` for the next attempt, which finds it in :attr:`restored`."""

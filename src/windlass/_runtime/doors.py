@@ -210,6 +210,9 @@ class Doors:
     def when(self, condition: Callable[[], bool], what: str) -> Promise[None]:
         """A wait for ``condition``, which is asked after every turn of the pump."""
         promise: Promise[None] = Promise(self._runtime, what)
+        if self._runtime.home is None:  # nothing will happen any more
+            promise.keep(None)
+            return promise
 
         def ask() -> bool:
             if promise.done() or condition():
@@ -243,6 +246,8 @@ class Doors:
     def is_quiet(self, apart: Collection[Job]) -> bool:
         """Whether everything that was released has ended, but for the tasks ``apart``."""
         runtime = self._runtime
+        if runtime.lobby:
+            return False
         with runtime.lock:
             return runtime.engine.is_quiet(_count_running(apart))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .._core.outcome import Err, Ok
+from .._numbers import require_share
 from .handle import TaskHandle
 
 
@@ -24,9 +24,8 @@ class ExternalTask(TaskHandle[Any]):
 
     def set_progress(self, fraction: float, message: str = "") -> bool:
         """Say how far the work is, from 0 to 1."""
-        if math.isnan(fraction):
-            raise ValueError("progress takes a number from 0 to 1, not nan")
-        return self._runtime.progress(self._job, fraction, message)
+        share = require_share("progress", fraction)
+        return self._runtime.progress(self._job, share, str(message))
 
     def complete(self, result: Any = None) -> bool:
         """Say that the work is done. Starts the task first if nobody has."""
@@ -34,5 +33,7 @@ class ExternalTask(TaskHandle[Any]):
 
     def fail(self, error: BaseException | str) -> bool:
         """Say that the work failed, with an exception or in words."""
-        failure = error if isinstance(error, BaseException) else RuntimeError(error)
+        if not isinstance(error, BaseException | str):
+            raise TypeError(f"fail() takes an exception or a text, not {error!r}")
+        failure = RuntimeError(error) if isinstance(error, str) else error
         return self._runtime.by_hand(self._job, Err(failure))

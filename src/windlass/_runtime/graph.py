@@ -9,6 +9,7 @@ from .._core.graph import find_cycle, in_order
 from ..errors import TaskDependencyError
 from .arguments import Ref, filled, find_stand_ins
 from .handle import TaskHandle
+from .signature import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ def ref(name: str) -> Any:
 
 def submit_graph(runtime: Runtime, calls: Mapping[str, Call]) -> dict[str, TaskHandle[Any]]:
     """Submit all of ``calls`` or none of them; see ``TaskManager.graph``."""
+    if not isinstance(calls, Mapping):
+        raise TypeError(f"a graph is a dict of names and call(func, ...), not {calls!r}")
     edges: dict[str, list[str]] = {}
     for name, one in calls.items():
         if not isinstance(one, Call):
@@ -82,7 +85,7 @@ def _job(runtime: Runtime, name: str, one: Call, made: Mapping[str, Job]) -> Job
     if recipe.call is not None:
         after = [handle_for(other) for other in recipe.call.after]
         recipe = recipe.with_call(recipe.call._replace(after=after))
-    if recipe.spec.name == getattr(recipe.function, "__name__", None):
+    if recipe.spec.name == name_of(recipe.function):
         recipe = recipe.with_spec(name=name)  # unless it was given a name of its own
     args, kwargs = filled(one.args, one.kwargs, handle_for)
     recipe.shape.check(args, kwargs)

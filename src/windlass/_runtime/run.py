@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from .._core.policies import NO_RETRY
 from .._core.states import RUNNING
 from .arguments import filled
 from .invoke import call, drive
@@ -144,10 +145,11 @@ class Run:
         return self.runtime.around
 
     def context(self) -> Context:
-        """The context to run in: the submitter's, unchanged by earlier attempts."""
+        """The context to run in: the submitter's, or a copy where there are to be more attempts."""
         context = self.job.context
         assert context is not None
-        return context if self.number == 1 else context.copy()
+        only = self.number == 1 and self.job.spec.retry is NO_RETRY
+        return context if only else context.copy()
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments, with the results of other tasks filled in."""

@@ -13,6 +13,7 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,8 +31,9 @@ from ..errors import (
     TaskDependencyError,
     TaskNotFoundError,
 )
-from .arguments import find_handles
+from .arguments import filled, find_handles
 from .bus import Bus
+from .external import ExternalTask
 from .handle import TaskHandle, describe, error_of
 from .job import Job
 from .nested import NestedWait
@@ -80,6 +82,8 @@ class Runtime:
         self.around: list[Callable[..., Any]] = []
         self.resumptions: dict[Task, Callable[[], None]] = {}
         self.attendants: list[Callable[[], bool]] = []
+        self.lobby: deque[tuple[Job, Promise[TaskHandle[Any]]]] = deque()
+        """The jobs that wait for room."""
         self.asleep: set[object] = set()
         """The runs, and the threads of plain code, that are blocked in one of our waits."""
         self.accepting = False
@@ -129,32 +133,52 @@ class Runtime:
 
     def submit_jobs(self, jobs: Sequence[Job]) -> list[TaskHandle[Any]]:
         """Take in all of ``jobs``, each after what it depends on, or none."""
-        with self.lock:
-            if not self.accepting:
-                raise closed_error()
-            known = [self._known(job) for job in jobs]
-            self.engine.add_all(
-                [j for j, k in zip(jobs, known, strict=True) if k is None], self.clock.now()
-            )
+        ready = False
+        while not ready:
+            with self.lock:
+                if not self.accepting:
+                    raise closed_error()
+                known = self._known_among(jobs)
+                new = [job for job in jobs if job not in known] if known else jobs
+                # A dependency that gave way to a known task has to be followed there first.
+                ready = not (known and any(known.keys() & job.dependencies for job in new))
+                if ready:
+                    self.engine.add_all(new, self.clock.now())
+            if not ready:
+                self._follow(new, known)
         self.pump.wake()
-        return [TaskHandle(k or job, self) for job, k in zip(jobs, known, strict=True)]
+        return [TaskHandle(known.get(job, job), self) for job in jobs]
 
     def enqueue(self, job: Job) -> Promise[TaskHandle[Any]]:
         """Take in a job when there is room for it; first come, first served."""
+        if not self.accepting:
+            raise closed_error()
         stored: Promise[TaskHandle[Any]] = Promise(self, f"enqueueing of {job.label}")
-
-        def attempt() -> bool:
-            try:
-                stored.keep(self.submit_job(job))
-            except QueueFullError:
-                return False
-            except BaseException as error:  # noqa: BLE001  # whoever waits is to hear of it
-                stored.break_(error)
-            return True
-
-        if self.attendants or not attempt():
-            self.add_attendant(attempt)
+        if self.lobby or not self._let_in(job, stored):
+            with self.watch_lock:
+                alone = not self.lobby
+                self.lobby.append((job, stored))
+            if alone:
+                self.add_attendant(lambda: self._let_all_in())
         return stored
+
+    def _let_in(self, job: Job, stored: Promise[TaskHandle[Any]]) -> bool:
+        try:
+            stored.keep(self.submit_job(job))
+        except QueueFullError:
+            return False
+        except BaseException as error:  # noqa: BLE001  # whoever waits is to hear of it
+            stored.break_(error)
+        return True
+
+    def _let_all_in(self) -> bool:
+        """Take in those who wait, until it is full again; whether nobody waits any more."""
+        while self._let_in(*self.lobby[0]):
+            with self.watch_lock:
+                self.lobby.popleft()
+                if not self.lobby:
+                    return True
+        return False
 
     def submit_child(
         self, parent: Job, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -222,6 +246,28 @@ class Runtime:
         key = job.notes.key if job.notes is not None else None
         return cast("Job | None", self.engine.keys.get(key)) if key is not None else None
 
+    def _known_among(self, jobs: Iterable[Job]) -> dict[Job, Job]:
+        """For those of ``jobs`` whose key is taken, by an earlier one of them even, who has it."""
+        known: dict[Job, Job] = {}
+        here: dict[str, Job] = {}
+        for job in jobs:
+            if job.notes is not None and job.notes.key is not None:
+                there = self._known(job) or here.setdefault(job.notes.key, job)
+                if there is not job:
+                    known[job] = there
+        return known
+
+    def _follow(self, jobs: Iterable[Job], known: Mapping[Job, Job]) -> None:
+        """Have ``jobs`` depend on who is ``known`` under a key, instead of who asked for it."""
+
+        def handle_for(handle: TaskHandle[Any]) -> TaskHandle[Any]:
+            return TaskHandle(known[handle._job], self) if handle._job in known else handle
+
+        for job in jobs:
+            instead = (known.get(cast("Job", other), other) for other in job.dependencies)
+            job.dependencies = tuple(dict.fromkeys(instead))
+            job.args, job.kwargs = filled(job.args, job.kwargs or {}, handle_for)
+
     def vet(self, recipe: Recipe) -> None:
         """Refuse what no executor here could run, before it is a task."""
         spec = recipe.spec
@@ -268,12 +314,15 @@ class Runtime:
     def retry(self, job: Job, *, downstream: bool = False) -> TaskHandle[Any]:
         """Give an ended job another run."""
         with self.lock:
+            if not self.accepting:
+                raise closed_error()
             now = self.clock.now()
             renewed = self.engine.retry(
                 job, now, lambda old: cast("Job", old).renewed(now), downstream=downstream
             )
         self.pump.wake()
-        return TaskHandle(cast("Job", renewed[0]), self)
+        kind = ExternalTask if job.spec.executor == EXTERNAL else TaskHandle
+        return kind(cast("Job", renewed[0]), self)
 
     def by_hand(self, job: Job, outcome: Outcome | None = None) -> bool:
         """Start an external job, or with an ``outcome`` end it; False if it cannot be."""

@@ -7,6 +7,7 @@ with the wrong number, are bound.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,12 @@ class CallShape:
             self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"{self._name}{self._signature}: {error}") from None
+
+
+def name_of(function: Any) -> str:
+    """What a function is called, if nobody calls it otherwise."""
+    inner = function.func if isinstance(function, functools.partial) else function
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def is_asynchronous(function: Any) -> bool:

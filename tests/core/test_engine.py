@@ -7,7 +7,15 @@ from engine_room import Room
 
 from windlass._core.outcome import Again, Cancelled, Err, Ok
 from windlass._core.pools import Traits
-from windlass._core.states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TaskPriority
+from windlass._core.states import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    WAITING,
+    TaskPriority,
+)
 from windlass.errors import (
     DuplicateTaskError,
     InvalidTaskStateError,
@@ -464,6 +472,28 @@ def test_a_retry_downstream_leaves_what_has_a_new_life_already():
     assert {task.id for task in room.retry(a, downstream=True)} == {"a", "b"}
     assert again.status is CANCELLED
     assert room.engine.tasks["b"] is not again
+
+
+def test_a_retry_downstream_takes_along_what_fell_with_an_earlier_life():
+    room = Room()
+    a = room.running("a")
+    b = room.add("b", a)
+    room.report(a, Err(ValueError()))
+    (again,) = room.retry(a)
+    room.take()
+    room.report(again, Err(ValueError()))
+    assert [task.id for task in room.retry(again, downstream=True)] == ["a", "b"]
+    assert b.status is FAILED
+
+
+def test_what_has_been_told_of_one_end_is_not_told_of_the_next():
+    room = Room()
+    a, other = room.running("a"), room.add("other", executor="external")
+    always = room.add("always", a, other, run_if="all_done")
+    room.report(a, Err(ValueError()))
+    (again,) = room.retry(a)
+    room.engine.cancel(again, room.now)
+    assert (always.status, always.missing) == (WAITING, 1)
 
 
 def test_a_task_that_is_doomed_twice_ends_once():

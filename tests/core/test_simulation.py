@@ -203,10 +203,10 @@ def first_failure(seeds: range) -> tuple[int, Played]:
 def test_a_broken_engine_is_found_out_and_the_history_cut_down(fault, monkeypatch):
     with monkeypatch.context() as patched:
         fault(patched.setattr)
-        _, played = first_failure(range(2_000))
+        _, played = first_failure(range(5_000))
         smallest = shrink(played)
         assert smallest.error is not None
-        assert len(smallest.history.steps) <= 8, str(smallest.history)
+        assert len(smallest.history.steps) <= 12, str(smallest.history)
         with pytest.raises(type(smallest.error)):
             play(smallest.history)
     play(smallest.history)  # it was the fault, not the history

@@ -39,8 +39,20 @@ if TYPE_CHECKING:
     from .world import Attempt
 
 _PRIORITIES = tuple(TaskPriority)
-_HOWS: tuple[How, ...] = ("ok", "ok", "ok", "error", "error", "fatal", "crash", "snooze")
+_HOWS: tuple[tuple[How, ...], ...] = (
+    ("ok",),
+    ("ok", "ok", "error"),
+    ("ok", "error", "error", "error"),
+    ("ok", "crash", "snooze"),
+    ("ok", "ok", "ok", "error", "error", "fatal", "crash", "snooze", "cancelled"),
+)
 _HOWS_STOPPED: tuple[How, ...] = ("cancelled", "cancelled", "ok", "error")
+_ODDS = (0.0, 0.0, 0.1, 0.4, 0.9)
+_SPECIALITIES = (
+    "priority", "run_if", "retries", "overlap", "max_crashes", "timeout", "total_timeout",
+    "expires", "held", "delay", "at", "parent", "key",
+)  # fmt: skip
+_FASHION = (0, 1, 1, 4)
 
 
 class Played(NamedTuple):
@@ -91,14 +103,18 @@ class Hand:
         self._rng = rng
         self._world = world
         self._most = rng.choice((3, 6, 10, 16))
-        self._odd = rng.choice((0.03, 0.15, 0.4))
-        """How likely a task has each of its specialities."""
         self._made = 0
-        kinds: dict[Callable[[], Step | None], int] = {
+        # Each history has its own specialities: one that had a little of everything would seldom
+        # have enough of anything for two rare things to meet.
+        self._odds = {name: rng.choice(_ODDS) for name in _SPECIALITIES}
+        self._hows = rng.choice(_HOWS)
+        usual: dict[Callable[[], Step | None], int] = {
             Turn: 26,
             self._report: 22,
             self._submit: 18,
             self._pass: 12,
+        }
+        rare: dict[Callable[[], Step | None], int] = {
             self._wait: 6,
             self._end_wait: 5,
             self._cancel: 3,
@@ -115,8 +131,9 @@ class Hand:
             self._duplicate: 1,
             ForgetOld: 2,
         }
-        self._kinds = list(kinds)
-        self._weights = list(accumulate(kinds.values()))
+        self._kinds = [*usual, *rare]
+        weights = [*usual.values(), *(rng.choice(_FASHION) * weight for weight in rare.values())]
+        self._weights = list(accumulate(weights))
 
     def draw(self) -> Step:
         """The next step."""
@@ -124,8 +141,8 @@ class Hand:
         drawn = (kind() for kind in kinds)
         return next((step for step in drawn if step is not None), Turn())
 
-    def _maybe(self) -> bool:
-        return self._rng.random() < self._odd
+    def _maybe(self, speciality: str) -> bool:
+        return self._rng.random() < self._odds[speciality]
 
     def _task(self, fits: Callable[[Task], bool]) -> Task | None:
         fitting = [task for task in self._world.tasks.values() if fits(task)]
@@ -153,26 +170,26 @@ class Hand:
         rng, maybe = self._rng, self._maybe
         name = _name(self._made)
         self._made += 1
-        retries = rng.choice((0, 1, 1, 3)) if maybe() or maybe() else 0
+        retries = rng.choice((1, 1, 2, 4)) if maybe("retries") else 0
         running = [attempt.task.id for attempt in self._world.on if attempt.current]
         return Plan(
             name,
             rng.choice(self._world.setting.executors),
-            rng.choice(_PRIORITIES) if maybe() else TaskPriority.NORMAL,
+            rng.choice(_PRIORITIES) if maybe("priority") else TaskPriority.NORMAL,
             after=self._after(known),
-            run_if="all_done" if maybe() else "all_success",
+            run_if="all_done" if maybe("run_if") else "all_success",
             retries=retries,
             wait=rng.choice((0.0, 0.5, 2.0)) if retries else 0.0,
-            overlap=retries > 0 and maybe(),
-            max_crashes=1 if maybe() else 3,
-            timeout=rng.choice((1.0, 4.0)) if maybe() else None,
-            total_timeout=rng.choice((2.0, 10.0)) if maybe() else None,
-            expires=rng.choice((1.0, 6.0)) if maybe() else None,
-            held=maybe(),
-            delay=rng.choice((0.5, 3.0)) if maybe() else 0.0,
-            at=rng.choice((-5.0, 2.0, 10.0)) if maybe() else None,
-            parent=rng.choice(running) if running and maybe() else None,
-            key=f"key {rng.randrange(3)}" if maybe() else None,
+            overlap=retries > 0 and maybe("overlap"),
+            max_crashes=1 if maybe("max_crashes") else 3,
+            timeout=rng.choice((1.0, 4.0)) if maybe("timeout") else None,
+            total_timeout=rng.choice((2.0, 10.0)) if maybe("total_timeout") else None,
+            expires=rng.choice((1.0, 6.0)) if maybe("expires") else None,
+            held=maybe("held"),
+            delay=rng.choice((0.5, 3.0)) if maybe("delay") else 0.0,
+            at=rng.choice((-5.0, 2.0, 10.0)) if maybe("at") else None,
+            parent=rng.choice(running) if running and maybe("parent") else None,
+            key=f"key {rng.randrange(3)}" if maybe("key") else None,
         )
 
     def _after(self, known: list[str]) -> tuple[str, ...]:
@@ -217,13 +234,13 @@ class Hand:
         attempt = self._attempt(list(self._world.on))
         if attempt is None or (attempt.lost and not attempt.stopped):
             return None
-        how = self._rng.choice(_HOWS_STOPPED if attempt.stopped else _HOWS)
+        how = self._rng.choice(_HOWS_STOPPED if attempt.stopped else self._hows)
         return self._told(attempt, how)
 
     def _again(self) -> Step | None:
         reported = [attempt for attempt in self._world.attempts.values() if attempt.reported]
         attempt = self._attempt(reported)
-        return self._told(attempt, self._rng.choice(_HOWS)) if attempt is not None else None
+        return self._told(attempt, self._rng.choice(self._hows)) if attempt is not None else None
 
     def _told(self, attempt: Attempt, how: How) -> Step:
         return Report(attempt.task.id, attempt.number, how, self._rng.choice((0.0, 0.5)))
@@ -255,6 +272,11 @@ class Hand:
     # -- the world ---------------------------------------------------------------------------
 
     def _pass(self) -> Step:
+        world = self._world
+        if self._rng.random() < 0.4:  # to the very moment when something is to happen
+            deadline = world.engine.next_deadline(world.now, world.wall)
+            if deadline is not None and deadline > world.now:
+                return Pass(deadline - world.now)
         return Pass(self._rng.choice((0.125, 0.5, 1.0, 3.0, 20.0)))
 
     def _jump(self) -> Step:

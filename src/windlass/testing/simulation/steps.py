@@ -236,16 +236,18 @@ class Retry(NamedTuple):
         over = world.laws.over()
         fallen = [old]
         for task in fallen if self.downstream and old in over else ():
-            fallen += [
-                other
-                for other in over
-                if other not in fallen
-                and task in world.laws.dependencies(other)
-                and world.engine.tasks.get(other.id) is other
-                and other.status is not COMPLETED
-                and other.spec.run_if != "all_done"
-                and not (later and over.index(other) < over.index(task))
-            ]
+            for other in over:
+                fell_with = [
+                    life
+                    for life in world.laws.dependencies(other)
+                    if life.id == task.id
+                    and life in over
+                    and not (later and over.index(other) < over.index(life))
+                ]
+                current = world.engine.tasks.get(other.id) is other
+                current = current and other.status is not COMPLETED and other not in fallen
+                if fell_with and current and other.spec.run_if != "all_done":
+                    fallen.append(other)
         return {task.id for task in fallen}
 
     def __str__(self) -> str:

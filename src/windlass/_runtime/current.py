@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
+from .._numbers import require_share
 from ..errors import InvalidTaskStateError, TaskCancellationError
 from .cleanups import Cleanups
 

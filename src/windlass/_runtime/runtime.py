@@ -133,19 +133,17 @@ class Runtime:
 
     def submit_jobs(self, jobs: Sequence[Job]) -> list[TaskHandle[Any]]:
         """Take in all of ``jobs``, each after what it depends on, or none."""
-        ready = False
-        while not ready:
+        while True:
             with self.lock:
                 if not self.accepting:
                     raise closed_error()
                 known = self._known_among(jobs)
                 new = [job for job in jobs if job not in known] if known else jobs
                 # A dependency that gave way to a known task has to be followed there first.
-                ready = not (known and any(known.keys() & job.dependencies for job in new))
-                if ready:
+                if not (known and any(known.keys() & job.dependencies for job in new)):
                     self.engine.add_all(new, self.clock.now())
-            if not ready:
-                self._follow(new, known)
+                    break
+            self._follow(new, known)
         self.pump.wake()
         return [TaskHandle(known.get(job, job), self) for job in jobs]
 

@@ -75,11 +75,11 @@ class Pump:
         if self._awake or self._loop is None:
             return
         self._awake = True
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._on_wake)
-            return
         try:
-            self._loop.call_soon_threadsafe(self._on_wake)
+            if threading.get_ident() == self._thread:
+                self._loop.call_soon(self._on_wake)
+            else:
+                self._loop.call_soon_threadsafe(self._on_wake)
         except RuntimeError:  # the loop was closed under us; there is nobody left to tell
             self._awake = False
 

@@ -362,7 +362,8 @@ class TaskManager(ById):
     def start(self) -> Wait[None]:
         """Open on the running event loop or, in plain code, on a thread with a loop of its own."""
         install_log_context()
-        if not self.is_open:
+        home = self._runtime.home
+        if home is None or home.loop.is_closed():
             tell_of(self)
         return self._doors.open()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,30 +16,35 @@ from windlass.observe import on_open
 from .display import Showing, display_for
 from .interrupts import Interrupts
 from .program import INTERRUPTED, NoProgramError, exit_code, find
-from .summary import summary
+from .summary import say, summary
 from .tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 app = typer.Typer(
-    help="Windlass: tasks with dependencies, priorities, retries, timeouts and progress.",
     add_completion=False,
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback is the program's, and python's to show
 )
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's shape
+    if asked:
+        print(f"windlass {windlass.__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _windlass(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    if version:
-        print(f"windlass {windlass.__version__}")
-        raise typer.Exit
+    """Tasks with dependencies, priorities, retries, timeouts and progress."""
 
 
 @app.command(
@@ -49,11 +54,11 @@ def _windlass(
 )
 def run(
     program: Annotated[
-        str, typer.Argument(metavar="FILE.py|package.module:function", show_default=False)
+        str, typer.Argument(metavar="PROGRAM", help="FILE.py, or package.module:function.")
     ],
     args: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ARGS]...", help="The program's own.", show_default=False),
+        typer.Argument(metavar="ARGS", help="The program's own."),
     ] = None,
     *,
     plain: Annotated[
@@ -101,8 +106,9 @@ def _run(program: Callable[[], None], title: str, *, plain: bool) -> int:
     interrupted = interrupts.presses > 0
     failed = tally.counts[windlass.TaskStatus.FAILED] > 0
     code = INTERRUPTED if interrupted else code or int(failed)
-    for line in summary(tally, interrupted=interrupted, well=code == 0):
-        console.print(line, soft_wrap=True)
+    with suppress(OSError, ValueError):  # the program may have closed what we were to print to
+        for line in summary(tally, interrupted=interrupted, well=code == 0):
+            say(console, line)
     return code
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import io
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, cast
 
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
 from .screen import Screen
-from .summary import news_line, status_line
+from .summary import news_line, say, status_line
 from .view import picture
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Showing:
             show()
         except Exception:
             self._broken = True
-            self._display.close()
+            with suppress(Exception):  # it is beyond repair, and people are told below
+                self._display.close()
             logging.getLogger("windlass").exception("the view of the tasks broke; all else goes on")
 
 
@@ -122,8 +124,8 @@ class Lines:
         self.refresh(self._notice)
 
     def _print(self, line: Text) -> None:
-        elapsed = Text(f"{self._tally.clock() - self._tally.began:7.1f} s  ", style="dim")
-        self._console.print(elapsed + line, soft_wrap=True)
+        elapsed = f"{self._tally.clock() - self._tally.began:7.1f} s  "
+        say(self._console, Text.assemble((elapsed, "dim"), line))
 
 
 class Live:
@@ -157,9 +159,9 @@ class Live:
     def _tell(self) -> None:
         news, left_out = self._tally.news(_LINES_AT_ONCE)
         for change in news:
-            self._console.print(news_line(change), soft_wrap=True)
+            say(self._console, news_line(change))
         if left_out:
-            self._console.print(f"… and {left_out:,} more", style="dim")
+            say(self._console, Text(f"… and {left_out:,} more", style="dim"))
 
     def _draw(self, columns: int, rows: int, notice: str) -> list[str]:
         paper = self._paper

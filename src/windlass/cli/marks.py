@@ -13,6 +13,7 @@ MARKS = {
     TaskStatus.CANCELLED: ("⊘", "yellow"),
 }
 RETRIED = ("↻", "yellow")
+IN_ASCII = str.maketrans({"✔": "+", "✘": "x", "⊘": "-", "↻": "~", "…": "..."})
 COUNTED = tuple(MARKS)
 
 

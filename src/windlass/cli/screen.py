@@ -17,6 +17,7 @@ Each paint is one write, which terminals take in one piece, and sends only the r
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ _ALL_ROWS = "\x1b[r"
 _CLEAR_BELOW = "\x1b[J"
 _CLEAR_LINE = "\x1b[2K"
 
+_ENDINGS = ("SIGTERM", "SIGHUP", "SIGTSTP")
 _LEFT_FOR_OTHERS = 6
 _ENOUGH = 18  # rows, where that is more than half
 
@@ -39,10 +41,13 @@ class Screen:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while we hold it
         self._painted: list[str] = []
         self._size = os.terminal_size((0, 0))
         self._closed = False
+        self._away = False
+        for name in _ENDINGS:
+            self._leave_on(name)
 
     def room(self) -> os.terminal_size:
         """How much a view may take: columns, and rows."""
@@ -52,7 +57,7 @@ class Screen:
     def paint(self, lines: Sequence[str]) -> None:
         """Show ``lines``, which fit into :meth:`room`, in place of what was there."""
         with self._lock:
-            if not self._closed:
+            if not self._closed and not self._away:
                 self._write(self._make_room(len(lines)) + self._changes(lines))
                 self._painted = list(lines)
 
@@ -70,6 +75,22 @@ class Screen:
             if self._painted and not self._closed:
                 self._write(_SAVE + _ALL_ROWS + _RESTORE + _CLEAR_BELOW)
                 self._painted = []
+
+    def _leave_on(self, name: str) -> None:
+        """Leave the terminal as it was when a signal that nobody handles ends or stops us."""
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) is not signal.SIG_DFL:
+            return
+
+        def leave(*_: object) -> None:
+            self._away = True
+            self.hide()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+            signal.signal(number, leave)  # it was Ctrl-Z, and we are back
+            self._away = False
+
+        signal.signal(number, leave)
 
     def _make_room(self, height: int) -> str:
         size = os.get_terminal_size(self._descriptor)

@@ -8,15 +8,24 @@ from rich.text import Text
 
 from windlass import TaskDependencyError, TaskError, TaskStatus
 
-from .marks import COUNTED, MARKS, RETRIED, count_of, first_line
+from .marks import COUNTED, IN_ASCII, MARKS, RETRIED, count_of, first_line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from windlass import Change
 
     from .tally import Tally
 
 _SLOWEST = 5
 _FAILED = 20
+
+
+def say(console: Console, line: Text) -> None:
+    """Print a line, however narrow the terminal, and whatever it can print."""
+    if console.options.ascii_only:
+        line.plain = line.plain.translate(IN_ASCII)
+    console.print(line, soft_wrap=True)
 
 
 def news_line(change: Change) -> Text:

@@ -50,8 +50,9 @@ def running_tasks(tally: Tally) -> list[Glance]:
     attempts.sort(key=lambda attempt: attempt.began)
     seen: list[Glance] = []
     for attempt in attempts[:_ASKED_ABOUT]:
-        fraction, message = attempt.manager.get_task_progress(attempt.id)
-        seen.append(Glance(attempt, now - attempt.began, fraction, message))
+        info = attempt.manager.get_task(attempt.id)
+        if info is not None and info.status is RUNNING:  # what we have heard may be out of date
+            seen.append(Glance(attempt, now - attempt.began, info.progress, info.message))
     seen.sort(key=lambda glance: not glance.reports)
     return seen
 
@@ -97,7 +98,7 @@ def _counts(tally: Tally) -> RenderableType:
         mark, style = RETRIED
         line.append(f"{mark} {tally.retries:,} ", style=f"bold {style}")
         line.append("retried", style="dim")
-    grid = Table.grid(expand=True)
+    grid = Table.grid(expand=True, padding=(0, 2, 0, 0))
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
     elapsed = _clock(tally.clock() - tally.began)

@@ -23,7 +23,7 @@ def run(pytester, monkeypatch, pytestconfig):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         pytester.makepyfile(HEAD + text)
-        return pytester.runpytest_subprocess(*plugin, "-p", "no:cacheprovider", *args)
+        return pytester.runpytest_inprocess(*plugin, "-p", "no:cacheprovider", *args)
 
     return run
 

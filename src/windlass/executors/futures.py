@@ -5,8 +5,9 @@ given a packed call (see :mod:`.crossing`); it needs Windlass and the task's mod
 
 What such a pool cannot do, it cannot do here: nothing kills what it has begun, so a stopped call
 *lingers* if it can no longer be taken back; and a packed call has no way to the manager while it
-runs, so progress and cancel checks do not cross over. A pool that says it has taken a call back is
-believed, though Dask says so of calls that have begun as well.
+runs, so progress and cancel checks do not cross over. Only the standard library's pools are asked
+to take a call back. Others cancel the future of what has begun as well (Dask's does), and then
+nothing would tell when it has left: a second attempt would run beside the first.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from .._core.outcome import Outcome
     from ..ports import Call, Report
+
+
+_STANDARD = {"concurrent.futures.thread", "concurrent.futures.process"}
 
 
 class FuturesExecutor:
@@ -57,6 +61,8 @@ class FuturesExecutor:
             reports_progress=not crosses,
             crosses=crosses,
         )
+        # By name: to import the pool of processes costs as much as all of Windlass.
+        self._takes_back = any(kind.__module__ in _STANDARD for kind in type(pool).__mro__)
         self._futures: dict[Call, Future[Any]] = {}
         self._report: Report | None = None
 
@@ -121,7 +127,9 @@ class FuturesExecutor:
     def stop(self, call: Call) -> None:
         """See :class:`~windlass.ports.Executor`."""
         future = self._futures.get(call)
-        if future is not None and not future.cancel() and not self.traits.crosses:
+        if future is None or (self._takes_back and future.cancel()):
+            return
+        if not self.traits.crosses:
             call.interrupt()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 - :class:`World`: the real engine in memory, in virtual time, with seeded faults. In pytest it is
   the fixture ``windlass_world``, see :mod:`.plugin`.
 - :class:`Faults`: what is to go wrong in it, and how often.
+- :class:`ExecutorContract`: the suite that every executor must pass, of ours or of yours.
 - :class:`VirtualClock`, :class:`VirtualLoop`: virtual time by itself.
 - ``python -m windlass.testing.simulate``: whole histories of the engine, drawn from a seed.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .contracts import ExecutorContract as ExecutorContract
     from .faults import Faults as Faults
     from .faults import InjectedFault as InjectedFault
     from .virtual_time import VirtualClock as VirtualClock
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from .world import World as World
 
 _HOMES = {
+    "ExecutorContract": "contracts",
     "Faults": "faults",
     "InjectedFault": "faults",
     "VirtualClock": "virtual_time",
@@ -29,6 +32,7 @@ _HOMES = {
     "World": "world",
 }
 __all__ = [
+    "ExecutorContract",
     "Faults",
     "InjectedFault",
     "VirtualClock",

@@ -1,0 +1,86 @@
+"""One contract for all executors."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+
+from windlass.executors.coroutines import CoroutineExecutor
+from windlass.executors.futures import FuturesExecutor
+from windlass.executors.processes import ProcessExecutor
+from windlass.executors.sequential import SequentialExecutor
+from windlass.executors.threads import ThreadExecutor
+from windlass.testing import ExecutorContract
+
+
+class TestSequential(ExecutorContract):
+    on_loop = True
+
+    def make_executor(self):
+        return SequentialExecutor()
+
+
+class TestCoroutines(ExecutorContract):
+    on_loop = True
+
+    def make_executor(self):
+        return CoroutineExecutor()
+
+
+class TestThreads(ExecutorContract):
+    def make_executor(self):
+        return ThreadExecutor(3)
+
+
+class TestProcesses(ExecutorContract):
+    def make_executor(self):
+        return ProcessExecutor(2)
+
+
+class TestPoolOfThreads(ExecutorContract):
+    own_workers = False
+
+    def make_executor(self):
+        return FuturesExecutor(ThreadPoolExecutor(3))
+
+    def dispose(self, executor):
+        executor.pool.shutdown()
+
+
+class TestPoolOfProcesses(ExecutorContract):
+    own_workers = False
+    survives_crashes = False  # the standard library's pool is broken by it, for good
+
+    def make_executor(self):
+        return FuturesExecutor(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
+
+    def dispose(self, executor):
+        executor.pool.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip(
+        "distributed", reason="needs Dask to have a cluster: pip install distributed"
+    )
+    import dask
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+class TestDaskCluster(ExecutorContract):
+    own_workers = False
+    survives_crashes = False  # all that ran in the same process are lost with it
+
+    @pytest.fixture
+    def executor(self, cluster):
+        return FuturesExecutor(cluster.get_executor(), slots=2)

@@ -1,0 +1,137 @@
+"""Every example runs as a program of its own and prints what it promises."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+EXPECTED = {
+    "first_steps": """
+        submitted: fetch pending
+        meanwhile: degrees waiting
+        the report: Oslo: 21 degrees, sunny
+        in Fahrenheit: 69
+        Rome: 21 degrees, sunny
+        Lima: 21 degrees, sunny
+        Cairo: 21 degrees, sunny
+        Kyoto: 21 degrees, sunny
+        """,
+    "dependencies": """
+        the bill: 14.0 - the order is on its way
+        the total failed without a start: True
+        1 of 2 prices are known
+        """,
+    "retries_and_timeouts": """
+        attempt 1
+        attempt 2
+        attempt 3
+        through on attempt 3
+        given up after 1 attempt: ValueError
+        cleaned up
+        cleaned up
+        in time
+        cleaned up
+        stopped: True
+        """,
+    "progress_and_cancel": """
+        copied: 10
+        under way: True
+        cancelled: True
+        ended: cancelled (asked)
+        why it is not done: running
+        the socket is closed
+        again: False
+        """,
+    "groups": """
+        ['Ash has it', 'Birch has it']
+        failed: the shop has burnt down
+        Cedar was cancelled
+        ['Elm has it', 'Fir has it']
+        """,
+    "plain_code": """
+        144
+        hello, plain code
+        not yet: running
+        [0, 1, 4, 9, 16]
+        [36, 49]
+        all done: completed
+        """,
+    "processes": """
+        primes: [1229, 2262]
+        elsewhere: True
+        killed: no loop is endless
+        crashed: True
+        and on it goes: 25
+        """,
+    "graph": """
+        party(roof(walls(base())), garden(base()))
+        ✓ base [completed]
+        ✓ walls [completed]  ◀─ base
+        ✓ roof [completed]  ◀─ walls
+        ✓ garden [completed]  ◀─ base
+        ✓ party [completed]  ◀─ roof, garden
+        refused: the graph has a cycle: hen -> egg -> hen
+        """,
+    "newsroom": """
+        86 stories, 10 copies, 4 pages missing
+        The front page is in {here}/newsroom.html
+        """,
+}
+
+
+def run(*command, cwd):
+    done = subprocess.run(
+        [sys.executable, *command],
+        cwd=cwd,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def words(text):
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def test_no_example_is_forgotten():
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == EXPECTED.keys()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(tmp_path, name):
+    done = run("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path)
+    assert words(done.stdout) == words(EXPECTED[name].format(here=tmp_path))
+    assert "Traceback" not in done.stderr
+
+
+def test_the_newsroom_with_windlass_run(tmp_path):
+    done = run("-m", "windlass.cli", "run", EXAMPLES / "newsroom.py", cwd=tmp_path)
+    assert words(done.stdout) == words(EXPECTED["newsroom"].format(here=tmp_path))
+    assert "✔ 302 tasks in" in done.stderr
+    # It is about slow, busy and broken pages, and they are there.
+    assert "timed out, retry in" in done.stderr
+    assert "is busy" in done.stderr
+    page = (tmp_path / "newsroom.html").read_text()
+    assert page.count("<meter") == 86
+    reasons = re.findall(r"<li>page (\d+): ([a-z ]+)", page)
+    assert reasons == [
+        ("22", "it breaks off after "),
+        ("31", "the site says "),
+        ("57", "the site says "),
+        ("66", "the site says "),
+    ]
+
+
+def test_examples_are_as_short_as_they_promise():
+    for path in EXAMPLES.glob("*.py"):
+        most = 149 if path.stem == "newsroom" else 50
+        assert len(path.read_text().splitlines()) <= most, path

@@ -35,6 +35,7 @@ import tokenize
 import types
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,8 @@ def _run(code: types.CodeType, names: dict[str, Any]) -> None:
 
 def _run_tests(file: str) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", file]
+    if not any(plugin.name == "windlass" for plugin in entry_points(group="pytest11")):
+        command += ["-p", "windlass.testing.plugin"]  # run from a checkout that is not installed
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Mismatch(f"the tests of {file} fail:\n{done.stdout}{done.stderr}")

@@ -115,3 +115,16 @@ def test_a_wait_too_large_for_a_float_is_the_cap():
 def test_a_policy_that_makes_no_sense_is_refused(options, error, text):
     with pytest.raises(error, match=text):
         Retry(**options)
+
+
+@pytest.mark.parametrize("field", ["backoff", "jitter"])
+def test_a_factor_is_a_number(field):
+    with pytest.raises(TypeError):
+        Retry(**{field: "2"})
+
+
+def test_exceptions_may_be_given_one_or_many():
+    assert Retry(on=[OSError, KeyError]).on == (OSError, KeyError)
+    assert Retry(unless=OSError).unless == (OSError,)
+    with pytest.raises(TypeError, match="on= takes exception classes, not 5"):
+        Retry(on=5)

@@ -156,7 +156,7 @@ class ById:
         return self._runtime.infos(wanted, most)
 
     def cancel_all(self, **filters: Any) -> int:
-        """Cancel all tasks that fit the filters of :meth:`list_tasks`; returns how many."""
+        """Cancel all tasks that fit the filters of ``list_tasks``; returns how many."""
         jobs = self._runtime.jobs(self._filter(**filters))
         return sum(self._runtime.cancel(job) for job in jobs)
 

@@ -21,8 +21,8 @@
     Snooze                        not an error: a task raises it to be put off
 
 Two names are kept apart on purpose: a *task* that runs out of time is a
-:class:`TaskTimeoutError`; a *wait* that runs out of time is the builtin
-:class:`TimeoutError`, and leaves the task alone.
+``TaskTimeoutError``; a *wait* that runs out of time is the builtin
+``TimeoutError``, and leaves the task alone.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class TaskExecutionError(TaskError):
     """The task's function raised ``original_error``.
 
     Where Python allows it, the error is also an instance of the original's type, so that
-    ``except ValueError`` works around ``await handle``; see :meth:`wrapping`.
+    ``except ValueError`` works around ``await handle``; see ``wrapping``.
     """
 
     original_error: BaseException

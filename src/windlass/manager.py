@@ -168,7 +168,7 @@ class TaskManager(ById):
     def enqueue(
         self, func: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Wait[TaskHandle[Any]]:
-        """Like :meth:`submit`, but waits for room when ``max_pending`` tasks are waiting."""
+        """Like ``submit``, but waits for room when ``max_pending`` tasks are waiting."""
         recipe = recipe_of(func)
         recipe.shape.check(args, kwargs)
         return self._runtime.enqueue(self._runtime.job(recipe, args, kwargs))
@@ -320,7 +320,7 @@ class TaskManager(ById):
     # -- steering ------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Start no more tasks until :meth:`resume`; running ones go on."""
+        """Start no more tasks until ``resume``; running ones go on."""
         self._runtime.set_paused(True)
 
     def resume(self) -> None:

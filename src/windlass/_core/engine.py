@@ -19,7 +19,7 @@ Four rules keep it honest:
   reports fall through (``settle``).
 - A stopped attempt ends when its executor says so, or when its ``grace`` is over, whichever is
   first. An attempt that goes on behind its task's back *lingers*: a retry waits until it has left.
-- A slot is taken in ``take``, given back in ``_vacate``, and lent by :class:`~.waits.Waits`;
+- A slot is taken in ``take``, given back in ``_vacate``, and lent by ``Waits``;
   nowhere else.
 - Nothing recurses along the graph: a chain of a million tasks may fail at once.
 

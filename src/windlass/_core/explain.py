@@ -23,7 +23,7 @@ def explain(engine: Engine, task: Task, now: float, wall: float) -> str:
 
 
 class Explanation:
-    """The view of one moment; see :func:`explain`."""
+    """The view of one moment; see ``explain``."""
 
     def __init__(self, engine: Engine, now: float, wall: float) -> None:
         self._engine = engine

@@ -1,7 +1,7 @@
 """One task's way through the engine: from being taken in to its end, step by step.
 
 Every step is a small method named after what happens. The inputs that set a task in motion, and
-the outputs by which anybody learns of it, are in :mod:`.engine`.
+the outputs by which anybody learns of it, are in ``engine``.
 """
 
 from __future__ import annotations

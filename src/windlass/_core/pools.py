@@ -55,7 +55,7 @@ class Pool:
 
 
 class Slots:
-    """All pools and the global limit; decides which task starts next, by :meth:`pick`."""
+    """All pools and the global limit; decides which task starts next, by ``pick``."""
 
     __slots__ = ("limit", "pools", "running")
 

@@ -65,7 +65,7 @@ class Waits:
     def end(self, waiter: Task, targets: Sequence[Task]) -> bool:
         """``waiter`` waits for ``targets``, the same object, no more. True: it may go on at once.
 
-        Otherwise it is in line for a slot and comes out of :meth:`grant` when it has one.
+        Otherwise it is in line for a slot and comes out of ``grant`` when it has one.
         """
         waits = self._targets.get(waiter)
         if waits is None:  # it ended while it waited; whatever is left of it may unwind

@@ -2,7 +2,7 @@
 
 Subscribers share one observer thread; each has a bounded buffer and is called with batches, in
 order. ``changes()`` is the same buffer read by a coroutine. A reader that falls behind loses the
-oldest changes and is told how many by a :class:`Gap`. With nobody listening, publishing costs a
+oldest changes and is told how many by a ``Gap``. With nobody listening, publishing costs a
 look at an empty list.
 """
 
@@ -60,7 +60,7 @@ class Buffer:
 
 
 class Subscription:
-    """A callback on the observer thread; :meth:`cancel` it to hear no more."""
+    """A callback on the observer thread; ``cancel`` it to hear no more."""
 
     def __init__(
         self,

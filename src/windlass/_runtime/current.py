@@ -56,7 +56,7 @@ set_current = _current.set
 
 
 class CurrentTask:
-    """The task that runs this code; see :func:`current_task`."""
+    """The task that runs this code; see ``current_task``."""
 
     __slots__ = ("_link",)
 
@@ -88,7 +88,7 @@ class CurrentTask:
 
     @property
     def restored(self) -> Any:
-        """The last :meth:`checkpoint` of an earlier attempt, or None."""
+        """The last ``checkpoint`` of an earlier attempt, or None."""
         return self._link.restored
 
     @property
@@ -109,7 +109,7 @@ class CurrentTask:
         self._link.progress(require_share("progress", fraction), str(message))
 
     def checkpoint(self, value: Any) -> None:
-        """Keep ``value`` for the next attempt, which finds it in :attr:`restored`."""
+        """Keep ``value`` for the next attempt, which finds it in ``restored``."""
         self._link.checkpoint(value)
 
     @overload

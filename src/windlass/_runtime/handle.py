@@ -24,7 +24,7 @@ R_co = TypeVar("R_co", covariant=True)
 class TaskHandle(Wait[R_co]):
     """A task that was submitted. ``await`` it for the result, or pass it to another task.
 
-    Waiting raises a :class:`~windlass.TaskError` if the task failed or was cancelled. A handle
+    Waiting raises a ``TaskError`` if the task failed or was cancelled. A handle
     stays as it was settled, even if the task is retried by hand afterwards: that is a new handle.
     """
 

@@ -35,7 +35,7 @@ class Job(Task):
     """The engine sees a Task; the shell adds the call, and who wants to hear of its end.
 
     ``watcher`` is called once, on the pump's thread, after the end was published. It is set under
-    the engine's lock, and only while there is no outcome; see :class:`Watchers` for several.
+    the engine's lock, and only while there is no outcome; see ``Watchers`` for several.
     """
 
     __slots__ = ("args", "call", "context", "kwargs", "loop", "looked", "recipe", "watcher")

@@ -14,7 +14,7 @@ _listeners: list[Listener] = []
 
 
 class Listener:
-    """A callback that hears of managers; :meth:`cancel` it to hear no more."""
+    """A callback that hears of managers; ``cancel`` it to hear no more."""
 
     def __init__(self, callback: Callable[[Any], object]) -> None:
         self._callback = callback

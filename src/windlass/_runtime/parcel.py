@@ -30,7 +30,7 @@ class Channel(Protocol):
 
 
 class TaskParcel:
-    """A task's call, picklable. The receiving worker calls :meth:`run`."""
+    """A task's call, picklable. The receiving worker calls ``run``."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """One attempt of one task, on its way through an executor and back.
 
-To the executor it is a :class:`~windlass.ports.Call`; to ``current_task()`` it is the link to the
+To the executor it is a ``Call``; to ``current_task()`` it is the link to the
 manager. It names the run it belongs to, so that whatever it says later counts for that run only.
 """
 

@@ -121,7 +121,7 @@ class Runtime:
         return TaskHandle(job, self)
 
     def submit_job(self, job: Job) -> TaskHandle[Any]:
-        """Take in a job that was made by :meth:`job`; one with a known key gives way to that."""
+        """Take in a job that was made by ``job``; one with a known key gives way to that."""
         with self.lock:
             if not self.accepting and not job.held:
                 raise closed_error()

@@ -28,7 +28,7 @@ class Interrupts:
     """Ctrl-C on the main thread, from ``__enter__`` to ``__exit__``; see the module.
 
     The handler may find the main thread in the middle of anything, with any lock in its hands. So
-    it only counts and interrupts; what needs locks is left to :meth:`tend`, on another thread.
+    it only counts and interrupts; what needs locks is left to ``tend``, on another thread.
     """
 
     def __init__(self, tally: Tally) -> None:

@@ -55,7 +55,7 @@ class Screen:
         return os.terminal_size((columns, max(rows // 2, min(rows - _LEFT_FOR_OTHERS, _ENOUGH))))
 
     def paint(self, lines: Sequence[str]) -> None:
-        """Show ``lines``, which fit into :meth:`room`, in place of what was there."""
+        """Show ``lines``, which fit into ``room``, in place of what was there."""
         with self._lock:
             if not self._closed and not self._away:
                 self._write(self._make_room(len(lines)) + self._changes(lines))

@@ -1,1 +1,1 @@
-"""Executors: where calls run. Each is a small adapter of the port in :mod:`windlass.ports`."""
+"""Executors: where calls run. Each is a small adapter of the port in ``windlass.ports``."""

@@ -1,7 +1,7 @@
 """Any ``concurrent.futures.Executor`` as an executor: a pool you have already, or a cluster's.
 
 A pool of threads runs calls as they are. Any other pool is taken to run them elsewhere, and is
-given a packed call (see :mod:`.crossing`); it needs Windlass and the task's module over there.
+given a packed call (see ``crossing``); it needs Windlass and the task's module over there.
 
 What such a pool cannot do, it cannot do here: nothing kills what it has begun, so a stopped call
 *lingers* if it can no longer be taken back; and a packed call has no way to the manager while it
@@ -74,15 +74,15 @@ class FuturesExecutor:
     def open(
         self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
     ) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         self._report = report
 
     def why_not(self, function: Any) -> str | None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         return why_not(function) if self.traits.crosses else None
 
     def start(self, calls: Sequence[Call]) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         for call in calls:
             try:
                 future = self._hand_over(call)
@@ -125,7 +125,7 @@ class FuturesExecutor:
             self._report(call, outcome)
 
     def stop(self, call: Call) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         future = self._futures.get(call)
         if future is None or (self._takes_back and future.cancel()):
             return
@@ -133,7 +133,7 @@ class FuturesExecutor:
             call.interrupt()
 
     def close(self) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         self._report = None
         for future in list(self._futures.values()):
             future.cancel()

@@ -2,7 +2,7 @@
 
 Nothing here runs a user's function in this process, and nothing in a worker knows what a task is:
 what travels is the call's *parcel*, which runs itself over there. The workers and the pipes to them
-are minded by :mod:`._workers.crew`.
+are minded by ``_workers.crew``.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ class ProcessExecutor:
     def open(
         self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
     ) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         self._report = report
         self._crew = Crew(self.traits.slots, self._grace, loop, report, idle)
         _close_in_forked_children(self._crew)
 
     def why_not(self, function: Any) -> str | None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         return why_not(function)
 
     def start(self, calls: Sequence[Call]) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         crew, report = self._crew, self._report
         assert crew is not None
         assert report is not None
@@ -75,12 +75,12 @@ class ProcessExecutor:
                 report(call, data)
 
     def stop(self, call: Call) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         if self._crew is not None:
             self._crew.stop(call)
 
     def close(self) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         crew, self._crew, self._report = self._crew, None, None
         if crew is not None:
             crew.close()

@@ -1,10 +1,10 @@
 """What helps to test tasks, and the engine that runs them.
 
-- :class:`World`: the real engine in memory, in virtual time, with seeded faults. In pytest it is
-  the fixture ``windlass_world``, see :mod:`.plugin`.
-- :class:`Faults`: what is to go wrong in it, and how often.
-- :class:`ExecutorContract`: the suite that every executor must pass, of ours or of yours.
-- :class:`VirtualClock`, :class:`VirtualLoop`: virtual time by itself.
+- ``World``: the real engine in memory, in virtual time, with seeded faults. In pytest it is
+  the fixture ``windlass_world``, see ``plugin``.
+- ``Faults``: what is to go wrong in it, and how often.
+- ``ExecutorContract``: the suite that every executor must pass, of ours or of yours.
+- ``VirtualClock``, ``VirtualLoop``: virtual time by itself.
 - ``python -m windlass.testing.simulate``: whole histories of the engine, drawn from a seed.
 
 pytest imports this package in every run of everybody who has Windlass installed, through the

@@ -6,7 +6,7 @@
     python -m windlass.testing.simulate --seed 4711         one of them, told step by step
 
 A history that breaks a law is cut down to what is needed for it, and shown with the one line that
-replays it. What the laws are stands in :mod:`windlass.testing.simulation.laws`.
+replays it. What the laws are stands in ``windlass.testing.simulation.laws``.
 """
 
 from __future__ import annotations

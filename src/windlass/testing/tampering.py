@@ -50,7 +50,7 @@ class TamperedExecutor:
 
     @property
     def capacity(self) -> int:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         return self.executor.capacity
 
     def at_work(self, asleep: Collection[object]) -> Iterator[Call]:
@@ -67,7 +67,7 @@ class TamperedExecutor:
     def open(
         self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
     ) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
 
         def idle_and_seen() -> None:
             idle()
@@ -78,11 +78,11 @@ class TamperedExecutor:
         self.executor.open(loop, self._reported, idle if on_loop else idle_and_seen)
 
     def why_not(self, function: Any) -> str | None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         return self.executor.why_not(function)
 
     def start(self, calls: Sequence[Call]) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         unhurt: list[Call] = []
         for call in calls:
             fate = self._fates[call] = self._fate_of(cast("Run", call))
@@ -93,7 +93,7 @@ class TamperedExecutor:
         self._hand_over(unhurt)
 
     def stop(self, call: Call) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         timer = self._timers.pop(call, None)
         if timer is not None:
             timer.cancel()
@@ -104,7 +104,7 @@ class TamperedExecutor:
             self.executor.stop(call)
 
     def close(self) -> None:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         for timer in (*self._timers.values(), *self._repeats):
             timer.cancel()
         self._timers.clear()
@@ -115,7 +115,7 @@ class TamperedExecutor:
         self.executor.close()
 
     def figures(self) -> Mapping[str, int]:
-        """See :class:`~windlass.ports.Executor`."""
+        """See ``Executor``."""
         return self.executor.figures()
 
     # -- what befalls a call -------------------------------------------------------------------

@@ -3,20 +3,20 @@
 Theory of operation
 -------------------
 An event loop sleeps when nothing is ready: it asks its selector to wait until the next timer. That
-is the one place where time passes, so it is the one place to change. A :class:`VirtualLoop` puts
+is the one place where time passes, so it is the one place to change. A ``VirtualLoop`` puts
 the clock to the time of that timer and goes on at once. A retry in an hour, a timeout, a long
 ``asyncio.sleep`` all happen in their order, as soon as everything before them is over.
 
 What goes on outside of the loop, in a thread or a process, takes real time, and the loop cannot see
 from within that it is about to be called. So whoever has such work *holds* the clock: the world
 does for calls that are with an executor that is not on the loop, the loop for ``run_in_executor``,
-anybody else by :meth:`VirtualLoop.hold`. While the clock is held, the loop really waits:
+anybody else by ``VirtualLoop.hold``. While the clock is held, the loop really waits:
 
 - For ``patience`` real seconds the clock stands still. Work that is shorter takes no time at all,
   so what happens, and when, does not depend on the machine.
 - After that the clock goes at the pace of the real one. So it is never ahead of the real time that
   a piece of work has had: no timeout strikes too early, and a thread that hangs runs into its own
-  as it would in life. :meth:`VirtualLoop.push` is for those who do not want to wait for that.
+  as it would in life. ``VirtualLoop.push`` is for those who do not want to wait for that.
 
 Rejected: a clock that never moves while it is held (a thread that hangs would hang the test), one
 that always runs at the real pace then (no two runs would be alike), and jumping after so many
@@ -49,7 +49,7 @@ _START = 1000.0
 
 
 class VirtualClock:
-    """A clock that goes only when it is told to. It is a :class:`~windlass.ports.Clock`.
+    """A clock that goes only when it is told to. It is a ``Clock``.
 
     ``wall`` is the wall-clock time to start at, in seconds since the epoch; by default it is the
     real one, so that ``datetime.now()`` in the code under test is not in another age.

@@ -20,7 +20,7 @@ A worker's life::
   only as many as the engine has given slots for.
 - A worker is reported dead by its exit, not by the end of its pipes, which its children may hold.
 - After ``close`` there may be no loop any more: the last workers are seen off by a thread, see
-  :func:`~.spawn.see_off`.
+  ``see_off``.
 """
 
 from __future__ import annotations

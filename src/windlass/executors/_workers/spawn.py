@@ -5,7 +5,7 @@ head of a session of its own. So it is out of the reach of the terminal's Ctrl-C
 process group takes its children along.
 
 On Windows none of this works as it is: a job object would be the session, a handle the exit watch,
-named pipes the pipes. Until somebody writes that, :func:`start` says so.
+named pipes the pipes. Until somebody writes that, ``start`` says so.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def is_importing_main() -> bool:
 
 
 def main(calls: io.BufferedReader, reports: int, control: int, lifeline: int, notes: int) -> None:
-    """Be a worker until told to leave; the descriptors are described in :mod:`.wire`."""
+    """Be a worker until told to leave; the descriptors are described in ``wire``."""
     # An interrupt that reaches this session is not the terminal's, and whether to stop is for the
     # manager to decide. (SIG_IGN would be inherited by the programs that tasks start.)
     signal.signal(signal.SIGINT, _take_no_notice)
@@ -105,7 +105,7 @@ def _run(line: _Line, watch: _Watch, serial: int, body: bytes) -> None:
 
 
 class WorkerChannel:
-    """A running call's way to the manager; see :class:`~windlass.executors.crossing.Channel`."""
+    """A running call's way to the manager; see ``Channel``."""
 
     __slots__ = ("_line", "_over", "_serial", "_watch")
 

@@ -24,7 +24,7 @@ MANY = 200
 
 
 class Suite:
-    """See :class:`~windlass.testing.ExecutorContract`."""
+    """See ``ExecutorContract``."""
 
     on_loop = False
     own_workers = True
@@ -36,7 +36,7 @@ class Suite:
         raise NotImplementedError("say how to make the executor that is to be tested")
 
     def dispose(self, executor: Executor) -> None:
-        """Let go of what :meth:`make_executor` has made beside the executor, a pool for example."""
+        """Let go of what ``make_executor`` has made beside the executor, a pool for example."""
 
     @pytest.fixture
     def executor(self) -> Iterator[Executor]:

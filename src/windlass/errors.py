@@ -1,7 +1,5 @@
 """What can go wrong, and whose fault it was.
 
-::
-
     TaskError                     something about one task (``task_id``, ``details``)
     ├── TaskExecutionError        the function raised; also an instance of what it raised
     ├── TaskTimeoutError          the task took longer than its ``timeout`` or ``total_timeout``

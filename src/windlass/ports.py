@@ -40,7 +40,7 @@ class Clock(Protocol):
 class Call(Protocol):
     """One attempt of one task, to be run by an executor.
 
-    A local executor runs it with ``run`` (plain thread) or ``steps`` (event loop). One
+    A local executor runs it with ``run`` (plain thread) or ``run_async`` (event loop). One
     whose calls leave the process reads ``function``, ``arguments`` and ``context`` and has the
     attempt run over there.
     """

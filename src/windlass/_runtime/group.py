@@ -22,7 +22,9 @@ T = TypeVar("T")
 
 
 class TaskGroup:
-    """See the module. Made by ``manager.group()``; for ``async with`` and, in plain code, ``with``.
+    """Tasks that belong together; made by ``manager.group()``.
+
+    For ``async with`` and, in plain code, ``with``. Leaving the block waits for all members.
 
     A member that fails for good (its retries come first) cancels the others, and leaving raises an
     ExceptionGroup of the failures that caused it: not of those that only followed from them.

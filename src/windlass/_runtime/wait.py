@@ -27,7 +27,12 @@ T = TypeVar("T")
 
 
 class Wait(ABC, Generic[T_co]):
-    """Something that will be there; see the module."""
+    """Something that will be there.
+
+    ``await`` it on an event loop, ask for its ``result()`` anywhere else, or ignore it: what it
+    stands for has begun either way. Giving up a wait, by a timeout or by being cancelled, only
+    stops the waiting.
+    """
 
     __slots__ = ("_runtime",)
 

@@ -42,7 +42,10 @@ def default_slots() -> int:
 
 
 class ThreadExecutor:
-    """Runs each call on a thread; see the module."""
+    """Runs each call on a daemon thread of its own, which is idle and kept for reuse afterwards.
+
+    A stopped call's thread is abandoned: it counts no more, and its late result is ignored.
+    """
 
     def __init__(
         self, slots: int | None = None, *, max_abandoned: int = 64, max_waiting: int = 256

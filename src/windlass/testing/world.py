@@ -46,7 +46,9 @@ class Event(NamedTuple):
 
 
 class World:
-    """See the module. ``run`` it, or open managers in it; one event loop at a time.
+    """The real manager in virtual time, with seeded faults, where everything is written down.
+
+    ``run`` a scenario in it, or open managers in it; one event loop at a time.
 
     Args:
         seed: what the faults, and the jitter of retries, are drawn from.

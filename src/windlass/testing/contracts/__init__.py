@@ -24,7 +24,7 @@ __all__ = ["ExecutorContract"]
 
 
 class ExecutorContract(Running, Stopping, Closing):
-    """What every executor must keep; see the module.
+    """What every executor must keep, as tests: subclass it in a test module of yours.
 
     Define ``make_executor()`` and, if that makes something beside the executor, ``dispose()``.
 

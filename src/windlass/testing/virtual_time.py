@@ -91,7 +91,10 @@ def _nothing() -> Iterable[object]:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop in virtual time: it does not sleep, it jumps. The class serves as a ``loop_factory``."""
+    """An event loop in virtual time: where another one sleeps, it jumps.
+
+    The class serves as a ``loop_factory``.
+    """
 
     def __init__(self, clock: VirtualClock | None = None) -> None:
         self.clock = clock = clock or VirtualClock()

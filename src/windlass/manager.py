@@ -27,13 +27,14 @@ from ._runtime.futures import ManagerExecutor
 from ._runtime.graph import Call, submit_graph
 from ._runtime.group import TaskGroup
 from ._runtime.handle import TaskHandle
-from ._runtime.logs import install_log_context, log_changes
+from ._runtime.log_context import install_log_context
+from ._runtime.logs import log_changes
 from ._runtime.openings import tell_of
 from ._runtime.runtime import EXTERNAL, Runtime
 from ._runtime.signature import is_asynchronous
 from ._runtime.wait import Wait
 from .byid import ById
-from .decorators import recipe_of, task
+from .decorators import recipe_of, several, task
 from .executors.coroutines import CoroutineExecutor
 from .executors.processes import ProcessExecutor
 from .executors.sequential import SequentialExecutor
@@ -105,7 +106,9 @@ class TaskManager(ById):
             if seconds is not None:
                 require_seconds(name, seconds)
         require_seconds("cancel_grace", cancel_grace, hint="")
-        for name, executor in dict(executors or {}).items():
+        if not isinstance(executors, Mapping | None):
+            raise TypeError(f"executors= takes a dict of names and executors, not {executors!r}")
+        for name, executor in (executors or {}).items():
             if not isinstance(getattr(executor, "traits", None), Traits):
                 raise TypeError(
                     f"executors={{{name!r}: ...}} takes an executor, not {executor!r}; what is a "
@@ -251,9 +254,11 @@ class TaskManager(ById):
         **options: Any,
     ) -> ExternalTask:
         """A task that is driven by hand: ``start()``, ``complete(result)``, ``fail(error)``."""
+        if not isinstance(task_id, str | None):
+            raise TypeError(f"task_id= takes a text, not {task_id!r}")
         asked: dict[str, Any] = {**options, "name": name, "executor": EXTERNAL}
         made = _by_hand.options(**asked)
-        job = self._runtime.job(recipe_of(made), (), {}, id=task_id, after=after)
+        job = self._runtime.job(recipe_of(made), (), {}, id=task_id, after=several(after))
         return ExternalTask(self._runtime.submit_job(job)._job, self._runtime)
 
     # -- waiting -------------------------------------------------------------------------------

@@ -61,18 +61,11 @@ def find_handles(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[Tas
 
 def find_stand_ins(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[StandIn]:
     """All that stands for results among the arguments, each once, in order."""
-    for value in args:
-        if type(value) not in _ATOMS:
-            break
-    else:
-        if not kwargs:
-            return []
     found: dict[int, StandIn] = {}
     seen: set[int] = set()  # containers may contain themselves
-    line: list[Any] = [list(args), kwargs or {}]
+    line: list[Any] = [*args, *(kwargs or {}).values()][::-1]
     while line:
         value = line.pop()
-        kind = type(value)
         if isinstance(value, _STAND_INS):
             stand_in = value._windlass_handle if isinstance(value, Output) else value
             found.setdefault(id(getattr(stand_in, "_job", stand_in)), stand_in)
@@ -81,23 +74,26 @@ def find_stand_ins(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[S
                     f"more than {MAX_HANDLES} handles among the arguments; use after=[...] for "
                     "order alone, or combine results in several steps"
                 )
-        elif kind in _ATOMS or id(value) in seen:
-            continue
-        elif isinstance(value, (list, tuple)):
+        elif type(value) not in _ATOMS and id(value) not in seen:
             seen.add(id(value))
-            if not _ATOMS.issuperset(map(type, value)):
-                line.extend(reversed(value))
-        elif isinstance(value, dict):
-            seen.add(id(value))
-            _refuse_among(value, "a key of a dict")
-            if not _ATOMS.issuperset(map(type, value.values())):
-                line.extend(reversed(value.values()))
-        elif isinstance(value, (set, frozenset)):
-            _refuse_among(value, "a member of a set")
-        elif dataclasses.is_dataclass(kind):
-            seen.add(id(value))
-            line.extend(getattr(value, f.name, None) for f in dataclasses.fields(value))
+            inside = list(_inside(value))
+            if not _ATOMS.issuperset(map(type, inside)):
+                line.extend(reversed(inside))
     return list(found.values())
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """What a container holds; nothing for anything else."""
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, dict):
+        _refuse_among(value, "a key of a dict")
+        return value.values()
+    if isinstance(value, (set, frozenset)):
+        _refuse_among(value, "a member of a set")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return ()
 
 
 def _refuse_among(values: Iterable[Any], place: str) -> None:
@@ -126,48 +122,47 @@ class _Filling:
 
     def fill(self, value: Any) -> Any:
         """``value`` itself, or a copy of it with results for handles."""
-        kind = type(value)
-        if kind in _ATOMS:
-            return value
-        if isinstance(value, (TaskHandle, Ref)):
-            return self._value_for(value)
-        if isinstance(value, Output):
-            return self._value_for(value._windlass_handle)
-        if id(value) in self._open:  # a container inside itself: what it is shared as, it stays
-            return value
+        if isinstance(value, _STAND_INS):
+            stand_in = value._windlass_handle if isinstance(value, Output) else value
+            return self._value_for(stand_in)
+        if type(value) in _ATOMS or id(value) in self._open:
+            return value  # what is inside itself stays as it is
         self._open.add(id(value))
         try:
-            return self._fill_container(value, kind)
+            if isinstance(value, (list, tuple)):
+                return self._fill_sequence(value)
+            if isinstance(value, dict):
+                return self._replace(value, value.items(), dict.__setitem__)
+            if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                fields = [field.name for field in dataclasses.fields(value)]
+                items = [(name, getattr(value, name, None)) for name in fields]
+                # object.__setattr__, because a frozen dataclass is as good a container as any
+                return self._replace(value, items, object.__setattr__)
+            return value
         finally:
             self._open.discard(id(value))
 
-    def _fill_container(self, value: Any, kind: type) -> Any:
-        if isinstance(value, (list, tuple)):
-            if _ATOMS.issuperset(map(type, value)):
-                return value
-            items = [self.fill(item) for item in value]
-            if all(new is old for new, old in zip(items, value, strict=True)):
-                return value
-            if isinstance(value, list):
-                changed = copy.copy(value)
-                changed[:] = items
-                return changed
-            return kind._make(items) if hasattr(kind, "_make") else kind(items)
-        if isinstance(value, dict):
-            changes = {k: new for k, old in value.items() if (new := self.fill(old)) is not old}
-            return value if not changes else self._changed(value, changes, dict.__setitem__)
-        if dataclasses.is_dataclass(kind):
-            changes = {}
-            for field in dataclasses.fields(value):
-                old = getattr(value, field.name, None)
-                if (new := self.fill(old)) is not old:
-                    changes[field.name] = new
-            # object.__setattr__, because a frozen dataclass is as good a container as any
-            return value if not changes else self._changed(value, changes, object.__setattr__)
-        return value
+    def _fill_sequence(self, value: list[Any] | tuple[Any, ...]) -> Any:
+        if _ATOMS.issuperset(map(type, value)):
+            return value
+        items = [self.fill(item) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        if isinstance(value, list):
+            changed = copy.copy(value)
+            changed[:] = items
+            return changed
+        kind: Any = type(value)
+        return kind._make(items) if hasattr(kind, "_make") else kind(items)
 
-    def _changed(self, value: Any, changes: dict[Any, Any], put: Callable[..., None]) -> Any:
+    def _replace(
+        self, value: Any, items: Iterable[tuple[Any, Any]], put: Callable[..., None]
+    ) -> Any:
+        """``value``, or a copy of it in which ``put`` has put what was filled."""
+        changes = [(place, new) for place, old in items if (new := self.fill(old)) is not old]
+        if not changes:
+            return value
         changed = copy.copy(value)
-        for place, new in changes.items():
+        for place, new in changes:
             put(changed, place, new)
         return changed

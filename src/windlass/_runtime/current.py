@@ -43,6 +43,10 @@ class Link(Protocol):
         """Why this attempt is to stop, if it is."""
         ...
 
+    def when_stopped(self, callback: Callable[[], Any]) -> None:
+        """Call ``callback``, on any thread, when this attempt is to stop; at once if it is."""
+        ...
+
     def progress(self, fraction: float, message: str) -> None: ...
     def checkpoint(self, value: Any) -> None: ...
     def submit(
@@ -100,9 +104,7 @@ class CurrentTask:
         """Raise TaskCancellationError if this attempt is to stop. Cheap: call it often."""
         cause = self._link.stopping()
         if cause is not None:
-            raise TaskCancellationError(
-                f"{self.name} [{self.id}] is to stop: {cause}", self.id, {"cause": cause}
-            )
+            raise stopping_error(self._link, cause)
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far this task is, from 0 to 1, and what it is doing."""
@@ -162,6 +164,8 @@ class _NoLink:
     def stopping(self) -> None:
         return None
 
+    def when_stopped(self, callback: Callable[[], Any]) -> None: ...
+
     def progress(self, fraction: float, message: str) -> None: ...
     def checkpoint(self, value: Any) -> None: ...
 
@@ -171,6 +175,12 @@ class _NoLink:
         raise InvalidTaskStateError(
             "no task is running here that could have a child; use manager.submit(...)"
         )
+
+
+def stopping_error(link: Link, cause: str) -> TaskCancellationError:
+    """What an attempt that is to stop is told."""
+    text = f"{link.name} [{link.task_id}] is to stop: {cause}"
+    return TaskCancellationError(text, link.task_id, {"cause": cause})
 
 
 def current_task() -> CurrentTask:

@@ -159,10 +159,31 @@ def call(
             value = function(*args, **kwargs)
             if hasattr(type(value), "__await__"):
                 own = inspect.iscoroutinefunction(inspect.unwrap(function))
-                value = asyncio.run(value) if own else await_elsewhere(value)
+                value = asyncio.run(_on_own_loop(link, value)) if own else await_elsewhere(value)
         outcome = Ok(value)
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
         outcome = outcome_of(error, link)
     if link.cleanups is not None:
         link.cleanups.close(outcome.error if type(outcome) is Err else None)
     return outcome
+
+
+async def _on_own_loop(link: Link, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await a coroutine function's coroutine here, clean-ups included; a stop cancels it."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    assert me is not None
+
+    def cancel() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(me.cancel)
+
+    link.when_stopped(cancel)
+    failure: BaseException | None = None
+    try:
+        return await coroutine
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        if link.cleanups is not None:
+            await link.cleanups.close_async(failure)

@@ -10,9 +10,6 @@ WARNING    PENDING an attempt failed and is retried
 WARNING    FAILED  failed for good
 ERROR              a failure nobody looked at, a clean-up that raised
 ========== ======= =====================================================
-
-And every record that is made inside a task, by whatever logger, carries ``task_id``, ``task_name``
-and ``task_attempt``.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.change import Change, Gap
 from .._core.states import FAILED, PENDING, RUNNING, TaskStatus
-from .current import current_run
 from .handle import describe
 
 if TYPE_CHECKING:
@@ -81,23 +77,3 @@ def _details(change: Change) -> dict[str, Any]:
         "task_attempt": change.attempt,
         "task_status": change.after.value,
     }
-
-
-def install_log_context() -> None:
-    """Have log records carry the task they are made in; done once, when a manager first opens."""
-    inner = logging.getLogRecordFactory()
-    if getattr(inner, "knows_windlass", False):
-        return
-
-    def record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        made = inner(*args, **kwargs)
-        link = current_run()
-        if link is not None:
-            made.task_id, made.task_name = link.task_id, link.name
-            made.task_attempt = link.attempt
-        elif not hasattr(made, "task_id"):
-            made.task_id = made.task_name = made.task_attempt = None
-        return made
-
-    vars(record)["knows_windlass"] = True
-    logging.setLogRecordFactory(record)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DeadlockError
 from .invoke import call
+from .log_context import install_log_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,10 @@ class Channel(Protocol):
     """The way back to the manager, given by the executor's worker."""
 
     cancelled: bool
+
+    def when_cancelled(self, callback: Callable[[], object]) -> None:
+        """Call ``callback``, on any thread, when the call is to stop."""
+        ...
 
     def send(self, kind: str, payload: Any) -> None:
         """Tell the manager something."""
@@ -59,6 +64,7 @@ class TaskParcel:
 
     def run(self, channel: Channel) -> Outcome:
         """Run the attempt here, in the main thread of a worker process."""
+        install_log_context()
         link = _RemoteLink(self, channel)
         outcome = call(
             link, self.function, lambda: (self.args, self.kwargs), self.around, _await_here
@@ -90,6 +96,9 @@ class _RemoteLink:
 
     def stopping(self) -> str | None:
         return "asked" if self._channel.cancelled else None
+
+    def when_stopped(self, callback: Callable[[], Any]) -> None:
+        self._channel.when_cancelled(callback)
 
     def progress(self, fraction: float, message: str) -> None:
         self._channel.send("progress", (fraction, message))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from .._core.outcome import Ok
 from .._core.policies import NO_RETRY
 from .._core.states import RUNNING
 from .arguments import filled
+from .current import stopping_error
 from .invoke import call, drive
 from .parcel import TaskParcel
 
@@ -38,7 +40,7 @@ class Run:
         self.number = job.run
         self.cleanups: Cleanups | None = None
         self.cancel_elsewhere: Callable[[], Any] | None = None
-        """Cancels what a function in a thread is having awaited on a loop."""
+        """Cancels what a function in a thread is having awaited, on its own loop or another."""
         self.place: Any = None
         """For the executor: where it runs this call."""
 
@@ -120,6 +122,11 @@ class Run:
             return self.runtime.engine.ending(job)
         return "its time was over" if job.outcome is None else "it has ended"
 
+    def when_stopped(self, callback: Callable[[], Any]) -> None:
+        self.cancel_elsewhere = callback
+        if self.stopping() is not None:
+            callback()
+
     def progress(self, fraction: float, message: str) -> None:
         with self.runtime.lock:
             self.runtime.engine.progress(self.job, fraction, message, self.number)
@@ -132,7 +139,11 @@ class Run:
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return self.runtime.submit_child(self.job, func, args, kwargs)
+        job = self.job
+        if job.status is not RUNNING or job.run != self.number:
+            if not isinstance(job.outcome, Ok):
+                raise stopping_error(self, self.stopping() or "it has ended")
+        return self.runtime.submit_child(job, func, args, kwargs)
 
     # -- for the invocation --------------------------------------------------------------------
 

@@ -440,7 +440,7 @@ class Runtime:
 
         loop = run.loop or self.home_loop()
         future = asyncio.run_coroutine_threadsafe(awaited(), loop)
-        run.cancel_elsewhere = future.cancel
+        run.when_stopped(future.cancel)
         return future.result()
 
     def set_paused(self, paused: bool) -> None:

@@ -62,7 +62,11 @@ class TaskManager(ById):
         retention_seconds: how long ended tasks are remembered; None for ever.
         retention_count: how many ended tasks are remembered; None for all.
         cancel_grace: seconds that a cancelled coroutine gets to clean up.
+        max_abandoned_threads: how many threads may go on behind the backs of tasks that were
+            stopped; beyond that a stopped call keeps its slot until it returns.
+        max_waiting_threads: how many tasks in threads may wait for other tasks at once.
         watchdog: report what blocks the event loop for so many seconds; None for never.
+        clock: where the time comes from, for tests.
     """
 
     def __init__(

@@ -1,21 +1,21 @@
 """What can go wrong, and whose fault it was.
 
-    TaskError                     something about one task (``task_id``, ``details``)
+    TaskError                     something about one task: task_id, details
     ├── TaskExecutionError        the function raised; also an instance of what it raised
-    ├── TaskTimeoutError          the task took longer than its ``timeout`` or ``total_timeout``
-    ├── TaskCancellationError     the task was cancelled; ``cause`` says by what
+    ├── TaskTimeoutError          the task took longer than its timeout or total_timeout
+    ├── TaskCancellationError     the task was cancelled; cause says by what
     ├── TaskDependencyError       a task it depends on failed, or is not known
     ├── TaskCrashedError          the process that ran it died
     ├── TaskNotFoundError         no task has this id (any more)
     ├── InvalidTaskStateError     the task is in no state for this
     ├── DuplicateTaskError        the id is taken
-    ├── QueueFullError            ``max_pending`` is reached
+    ├── QueueFullError            max_pending is reached
     ├── DeadlockError             waiting here would never end
     ├── ManagerClosedError        the manager is not open
     └── SerializationError        a value cannot cross over to another process
 
     RemoteError                   stands for what a function raised in another process, where its
-                                  type cannot be rebuilt here: the ``original_error``
+                                  type cannot be rebuilt here: the original_error
     Snooze                        not an error: a task raises it to be put off
 
 Two names are kept apart on purpose: a *task* that runs out of time is a

@@ -164,6 +164,8 @@ def _copy_fields(original: BaseException, error: BaseException) -> None:
 
 def _both(original: type[BaseException]) -> type[TaskExecutionError] | None:
     """A class that is a TaskExecutionError and an ``original``, or None if there can be none."""
+    if issubclass(original, TaskExecutionError):
+        return original  # it went through a task before, and is both already
     if not issubclass(original, Exception) or issubclass(original, _NEVER_BOTH):
         return None
     if original not in _both_types:

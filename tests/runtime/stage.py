@@ -101,6 +101,13 @@ async def forever():
     await asyncio.get_running_loop().create_future()
 
 
+def root_of(error):
+    """What was raised in the first place, however many tasks it went through."""
+    while isinstance(error, windlass.TaskExecutionError):
+        error = error.original_error
+    return error
+
+
 def python(code, *arguments, timeout=SOON, check=True, **options):
     """Run ``code`` in a Python of its own, where every warning is an error."""
     source = str(Path(windlass.__file__).parents[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from .._core.outcome import Cancelled, Err, Ok
-from .._core.states import TaskStatus
 from ..errors import TaskCancellationError, TaskCrashedError, TaskError, TaskExecutionError
 from .wait import Wait
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from .._core.info import TaskInfo
     from .._core.outcome import Outcome
+    from .._core.states import TaskStatus
     from .job import Job
     from .runtime import Runtime
 
@@ -64,8 +64,9 @@ class TaskHandle(Wait[R_co]):
 
     @property
     def ended_by(self) -> str | None:
-        """How the task ended: ``returned``, ``raised``, ``timeout``, ``crash``, ``dependency``, or
-        what cancelled it. None while it has not.
+        """How the task ended; None while it has not.
+
+        ``returned``, ``raised``, ``timeout``, ``crash``, ``dependency``, or what cancelled it.
         """
         return ended_by(self._job.outcome)
 
@@ -135,6 +136,11 @@ def error_of(job: Job) -> TaskError | None:
 
 def describe(error: BaseException) -> str:
     """An exception in a line, even if its ``__str__`` raises."""
+    if isinstance(error, TaskExecutionError):
+        # It went through tasks that waited for one another; the first one tells it all.
+        while isinstance(error.original_error, TaskExecutionError):
+            error = error.original_error
+        return error.message
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  # it is somebody else's code

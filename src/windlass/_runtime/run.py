@@ -140,9 +140,9 @@ class Run:
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         job = self.job
-        if job.status is not RUNNING or job.run != self.number:
-            if not isinstance(job.outcome, Ok):
-                raise stopping_error(self, self.stopping() or "it has ended")
+        current = job.status is RUNNING and job.run == self.number
+        if not current and not isinstance(job.outcome, Ok):
+            raise stopping_error(self, self.stopping() or "it has ended")
         return self.runtime.submit_child(job, func, args, kwargs)
 
     # -- for the invocation --------------------------------------------------------------------

@@ -7,9 +7,7 @@ import math
 NO_LIMIT = "; leave it out (None) for no limit"
 
 
-def require_seconds(
-    name: str, value: object, *, zero: bool = False, hint: str = NO_LIMIT
-) -> float:
+def require_seconds(name: str, value: object, *, zero: bool = False, hint: str = NO_LIMIT) -> float:
     """``value`` as seconds: a finite number above zero (or zero, where that means "at once")."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is a number of seconds, not {value!r}")

@@ -51,10 +51,13 @@ class ById:
         task_id: str | None = None,
     ) -> str:
         """Take a task in and hold it until it is executed; returns its id."""
-        from .decorators import several, task
+        from .decorators import require_function, several, task
 
+        require_function(func)
         if not isinstance(task_id, str | None):
             raise TypeError(f"task_id= takes a text, not {task_id!r}")
+        if not isinstance(kwargs, Mapping | None):
+            raise TypeError(f"kwargs= takes a dict, not {kwargs!r}")
         given = (priority, timeout, description, tags, metadata, executor)
         options: dict[str, Any] = {
             option: value

@@ -105,6 +105,7 @@ class TaskFunction(Generic[P, R_co]):
         self._id = id
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function here and now, as if it were undecorated."""
         return cast("R_co", self._recipe.function(*args, **kwargs))
 
     def __repr__(self) -> str:
@@ -252,7 +253,8 @@ def _module_of(function: Any) -> str:
     if module in {"__main__", "__mp_main__"}:
         # A script is known by its file, so that its id is the same wherever it is imported.
         file = getattr(sys.modules.get(module), "__file__", None)
-        return os.path.splitext(os.path.basename(file))[0] if file else "__main__"
+        # Not by pathlib, which is a fifth of what importing this package costs.
+        return os.path.splitext(os.path.basename(file))[0] if file else "__main__"  # noqa: PTH119, PTH122
     return str(module)
 
 
@@ -263,7 +265,8 @@ def _apply(
     unknown = options.keys() - _KNOWN
     if unknown:
         raise TypeError(
-            f"there is no option {', '.join(sorted(unknown))}; there are: {', '.join(sorted(_KNOWN))}"
+            f"there is no option {', '.join(sorted(unknown))}; "
+            f"there are: {', '.join(sorted(_KNOWN))}"
         )
     if {"id", "aliases"} & options.keys():
         raise TypeError("id= and aliases= name the function and belong into @task(...)")
@@ -306,28 +309,41 @@ def _translate(changes: dict[str, Any], spec: Spec) -> None:
     for name in ("name", "type", "description", "executor"):
         if not isinstance(text := changes.get(name, ""), str):
             raise TypeError(f"{name}= takes a text, not {text!r}")
-    if "priority" in changes:
-        changes["priority"] = TaskPriority.named(changes["priority"])
-    if "tags" in changes:
-        tags = changes["tags"]
-        if isinstance(tags, str):
-            raise TypeError(f"tags= takes several tags, not one text: write tags=[{tags!r}]")
-        if not isinstance(tags, Iterable):
-            raise TypeError(f"tags= takes several texts, not {tags!r}")
-        changes["tags"] = frozenset(tags)
-        if not all(isinstance(tag, str) for tag in changes["tags"]):
-            raise TypeError(f"tags= takes texts, not {tags!r}")
-    if "metadata" in changes:
-        if not isinstance(metadata := changes["metadata"], Mapping):
-            raise TypeError(f"metadata= takes a dict, not {metadata!r}")
-        changes["metadata"] = dict(metadata)
+    for name, read in _READERS.items():
+        if name in changes:
+            changes[name] = read(changes[name])
     if not isinstance(owner := changes.get("owner"), str | None):
         raise TypeError(f"owner= takes a text, not {owner!r}")
     if "max_retries" in changes or "retry_delay" in changes:
         if "retry" in changes:
             raise TypeError("give either retry=Retry(...), or max_retries= and retry_delay=")
-        retries = require_count("max_retries", changes.pop("max_retries", spec.retry.retries))
-        delay = require_seconds("retry_delay", changes.pop("retry_delay", 1.0), zero=True)
-        changes["retry"] = Retry(retries=retries, delay=delay)
+        old = spec.retry
+        retries = require_count("max_retries", changes.pop("max_retries", old.retries))
+        delay = require_seconds("retry_delay", changes.pop("retry_delay", old.delay), zero=True)
+        changes["retry"] = dataclasses.replace(old, retries=retries, delay=delay)
     if changes.get("retry", ...) is None:
         changes["retry"] = NO_RETRY
+
+
+def _tags(tags: Any) -> frozenset[str]:
+    if isinstance(tags, str):
+        raise TypeError(f"tags= takes several tags, not one text: write tags=[{tags!r}]")
+    if not isinstance(tags, Iterable):
+        raise TypeError(f"tags= takes several texts, not {tags!r}")
+    several = frozenset(tags)
+    if not all(isinstance(tag, str) for tag in several):
+        raise TypeError(f"tags= takes texts, not {tags!r}")
+    return several
+
+
+def _metadata(metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata= takes a dict, not {metadata!r}")
+    return dict(metadata)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "priority": TaskPriority.named,
+    "tags": _tags,
+    "metadata": _metadata,
+}

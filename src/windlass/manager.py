@@ -11,7 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Any, Literal, Never, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, Self, TypeVar, overload
 
 from ._core.pools import Traits
 from ._numbers import require_count, require_seconds
@@ -19,7 +19,6 @@ from ._runtime.bus import BUFFER, Heard, Subscription
 from ._runtime.chunks import submit_chunks
 from ._runtime.clock import SystemClock
 from ._runtime.combined import AsCompleted, Gathering, require_handles
-from ._runtime.current import CurrentTask
 from ._runtime.doors import Doors
 from ._runtime.draw import Format, draw
 from ._runtime.external import ExternalTask
@@ -32,14 +31,17 @@ from ._runtime.logs import log_changes
 from ._runtime.openings import tell_of
 from ._runtime.runtime import EXTERNAL, Runtime
 from ._runtime.signature import is_asynchronous
-from ._runtime.wait import Wait
 from .byid import ById
 from .decorators import recipe_of, several, task
 from .executors.coroutines import CoroutineExecutor
 from .executors.processes import ProcessExecutor
 from .executors.sequential import SequentialExecutor
 from .executors.threads import ThreadExecutor
-from .ports import Clock, Executor
+
+if TYPE_CHECKING:
+    from ._runtime.current import CurrentTask
+    from ._runtime.wait import Wait
+    from .ports import Clock, Executor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -246,7 +248,7 @@ class TaskManager(ById):
         return submit_graph(self._runtime, calls)
 
     def group(self, name: str = "group") -> TaskGroup:
-        """Tasks that belong together: leaving the block waits for all, a failure cancels the rest."""
+        """Tasks that belong together: leaving the block waits, a failure cancels the rest."""
         return TaskGroup(self._runtime, name, self.submit, self.map)
 
     def external(
@@ -276,7 +278,7 @@ class TaskManager(ById):
         self, *handles: TaskHandle[R], return_errors: bool
     ) -> Wait[list[R | BaseException]]: ...
     def gather(self, *handles: TaskHandle[Any], return_errors: bool = False) -> Wait[list[Any]]:
-        """Wait for all and have their results in order; raises the first failure after all ended."""
+        """Wait for all and have their results in order; the first failure is raised after all."""
         require_handles(self._runtime, handles, "gather(*handles) takes handles, each by itself")
         return Gathering(self._runtime, handles, return_errors=return_errors)
 
@@ -330,11 +332,11 @@ class TaskManager(ById):
 
     def pause(self) -> None:
         """Start no more tasks until ``resume``; running ones go on."""
-        self._runtime.set_paused(True)
+        self._runtime.set_paused(paused=True)
 
     def resume(self) -> None:
         """Start tasks again."""
-        self._runtime.set_paused(False)
+        self._runtime.set_paused(paused=False)
 
     @property
     def max_concurrent_tasks(self) -> int:
@@ -389,11 +391,11 @@ class TaskManager(ById):
             require_seconds("timeout", timeout, zero=True)
         return self._doors.close(wait=wait, timeout=timeout)
 
-    async def __aenter__(self) -> TaskManager:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         closing = self.shutdown(wait=error is None)
         try:
             await closing
@@ -401,13 +403,13 @@ class TaskManager(ById):
             await self.stop()
             raise
 
-    def __enter__(self) -> TaskManager:
+    def __enter__(self) -> Self:
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("in a running event loop, use `async with TaskManager()`")
         self.start().result()
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         closing = self.shutdown(wait=error is None)
         try:
             closing.result()

@@ -6,11 +6,11 @@ executor, of ours or of yours, must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from ._core.outcome import Outcome
     from ._core.pools import Traits
@@ -22,7 +22,6 @@ class Report(Protocol):
     def __call__(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
         """Report ``call``. With ``wake=False`` the executor calls ``idle`` right afterwards."""
         ...
-
 
 
 class Clock(Protocol):
@@ -80,7 +79,7 @@ class Call(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Cancel what a function in a thread has given to an event loop to be awaited, if it has."""
+        """Cancel what a function in a thread is having awaited on an event loop, if anything."""
         ...
 
     def parcel(self) -> Parcel:
@@ -111,8 +110,9 @@ class Executor(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many calls it can run at once now: ``traits.slots``, unless stopped calls that it
-        could not get rid of take their places.
+        """How many calls it can run at once now.
+
+        ``traits.slots``, unless stopped calls that it could not get rid of take their places.
         """
         ...
 

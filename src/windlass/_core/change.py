@@ -7,13 +7,15 @@ the same, and a hundred thousand tuples less are a hundred thousand less for the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .outcome import Err
 from .states import FAILED, PENDING, RUNNING, TaskStatus
 from .task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Transition: TypeAlias = tuple[Task, TaskStatus | None, TaskStatus, float, int, str]
 """(task, before, after, when, attempt, cause)"""
@@ -28,9 +30,7 @@ class Moves:
 
     __slots__ = ("moved", "started", "submitted")
 
-    def __init__(
-        self, submitted: list[Task], moved: list[Transition], started: list[Task]
-    ) -> None:
+    def __init__(self, submitted: list[Task], moved: list[Transition], started: list[Task]) -> None:
         self.submitted = submitted
         self.moved = moved
         self.started = started

@@ -156,8 +156,7 @@ class Engine(Lifecycle):
             old.id: [other.id for other in old.dependencies if other.id in fallen]
             for old in fallen.values()
         }
-        renewed = [self._renew(fallen[id], renew, now) for id in in_order(edges)]
-        return renewed
+        return [self._renew(fallen[id], renew, now) for id in in_order(edges)]
 
     def start_by_hand(self, task: Task, now: float) -> bool:
         """Start an external task; False if it waits, runs or has ended."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .pools import Pool
     from .task import Task
 
+_TEENS = range(10, 21)
 _NAMED = 3  # so many tasks are named in a list, the others counted
 
 
@@ -76,7 +77,7 @@ class Explanation:
         text = "waiting for " + self._list(open_ones)
         return text + "; held until it is executed" if task.held else text
 
-    def _pending(self, task: Task) -> str:
+    def _pending(self, task: Task) -> str:  # noqa: PLR0911  # a sentence each
         engine = self._engine
         before = ""
         if task.notes is not None and task.notes.attempts:
@@ -123,12 +124,12 @@ class Explanation:
         return text + ")"
 
     def _clock(self, wall: float) -> str:
-        moment = datetime.fromtimestamp(wall)
-        today = moment.date() == datetime.fromtimestamp(self._wall).date()
+        # People read the clock on their wall, so this is local time.
+        moment = datetime.fromtimestamp(wall)  # noqa: DTZ006
+        today = moment.date() == datetime.fromtimestamp(self._wall).date()  # noqa: DTZ006
         return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _ordinal(number: int) -> str:
-    tens = number % 100
-    suffix = "th" if 10 <= tens <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{suffix}"
+    suffixes = {1: "st", 2: "nd", 3: "rd"} if number % 100 not in _TEENS else {}
+    return f"{number}{suffixes.get(number % 10, 'th')}"

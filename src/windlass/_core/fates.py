@@ -20,7 +20,8 @@ def timed_out(task: Task, why: str) -> Err:
     """The verdict on a task that ran out of time."""
     spec = task.spec
     if why == TIMEOUT:
-        text = f"{task.label} took longer than its timeout of {spec.timeout} s (attempt {task.attempt})"
+        took = f"took longer than its timeout of {spec.timeout} s"
+        text = f"{task.label} {took} (attempt {task.attempt})"
     else:
         text = f"{task.label} had not ended within its total_timeout of {spec.total_timeout} s"
     return Err(TaskTimeoutError(text, task.id), raised=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .outcome import Err, Ok
 from .states import COMPLETED, TERMINAL, TaskPriority, TaskStatus
-from .task import Task
+
+if TYPE_CHECKING:
+    from .task import Task
 
 
 class PastAttempt(NamedTuple):
@@ -75,7 +77,7 @@ class TaskInfo:
         progress = 1.0 if task.status is COMPLETED else said or 0.0
 
         def wall(when: float) -> datetime:
-            return datetime.fromtimestamp(when + wall_offset, timezone.utc)
+            return datetime.fromtimestamp(when + wall_offset, UTC)
 
         return cls(
             id=task.id,

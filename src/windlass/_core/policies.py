@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .._numbers import require_count, require_seconds
@@ -30,19 +31,21 @@ class Retry:
         require_count("retries", self.retries)
         require_seconds("delay", self.delay, zero=True)
         require_seconds("cap", self.cap, zero=True)
+        for field in ("backoff", "jitter"):
+            if not isinstance(number := getattr(self, field), int | float):
+                raise TypeError(f"{field} is a number, not {number!r}")
         if not self.backoff >= 1:
             raise ValueError(f"backoff must be at least 1, not {self.backoff!r}")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter is a share between 0 and 1, not {self.jitter!r}")
         for field in ("on", "unless"):
-            kinds = getattr(self, field)
-            if isinstance(kinds, type):
-                kinds = (kinds,)
-                object.__setattr__(self, field, kinds)
+            given = getattr(self, field)
+            kinds = tuple(given) if isinstance(given, Iterable) else (given,)
             if not all(
                 isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
             ):
-                raise TypeError(f"{field}= takes exception classes, not {kinds!r}")
+                raise TypeError(f"{field}= takes exception classes, not {given!r}")
+            object.__setattr__(self, field, kinds)
 
     def again(self, failures: int, error: BaseException) -> bool:
         """Whether a task that has failed this often may be tried again after ``error``."""

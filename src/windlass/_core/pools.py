@@ -86,9 +86,7 @@ class Slots:
         """Take the tasks to start now out of their queues, most urgent first, slots included."""
         picked: list[Task] = []
         while True:
-            able = [
-                pool for pool in self.pools.values() if pool.queue.size and self.room(pool) > 0
-            ]
+            able = [pool for pool in self.pools.values() if pool.queue.size and self.room(pool) > 0]
             if not able:
                 return picked
             alone = len(able) == 1  # the usual case: nobody competes for the global limit

@@ -15,7 +15,7 @@ from __future__ import annotations
 import enum
 
 
-class TaskStatus(str, enum.Enum):
+class TaskStatus(enum.StrEnum):
     """Where a task stands."""
 
     PENDING = "pending"
@@ -30,9 +30,6 @@ class TaskStatus(str, enum.Enum):
 
     # Enum's own __hash__ is a Python function; statuses key the engine's counters.
     __hash__ = str.__hash__
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def finished(self) -> bool:

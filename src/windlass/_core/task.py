@@ -11,11 +11,13 @@ every handle to it, stays as it ended.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .outcome import Outcome
-from .spec import Spec
 from .states import COMPLETED, PENDING, RUNNING, TERMINAL, TaskStatus
+
+if TYPE_CHECKING:
+    from .outcome import Outcome
+    from .spec import Spec
 
 REMEMBERED_ATTEMPTS = 20
 
@@ -65,7 +67,7 @@ class Notes:
 
 
 class Task:
-    """See the module. ``run`` counts starts and never goes back: a report names the run it is of."""
+    """See the module. ``run`` counts starts and never goes back: a report names its run."""
 
     __slots__ = (
         "created_at",

@@ -8,6 +8,7 @@ look at an empty list.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections import deque
@@ -122,8 +123,6 @@ class Reader:
 
     async def read(self) -> AsyncIterator[Heard]:
         """Yield changes as they come, until the manager closes."""
-        import asyncio
-
         loop = asyncio.get_running_loop()
         portal = self._runtime.portal(loop)
         try:
@@ -189,9 +188,7 @@ class Bus:
         with self.lock:
             self._listeners = [other for other in self._listeners if other is not listener]
 
-    def publish(
-        self, moves: Moves, noteworthy: Sequence[Transition], wall_offset: float
-    ) -> None:
+    def publish(self, moves: Moves, noteworthy: Sequence[Transition], wall_offset: float) -> None:
         """Tell everybody who wants to know."""
         for listener in self._listeners:
             wanted: Moves | Sequence[Transition] = moves if listener.wants_all() else noteworthy

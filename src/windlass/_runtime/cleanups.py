@@ -65,11 +65,20 @@ class Cleanups:
                 left = self._stack.pop()(error)
                 if inspect.isawaitable(left):
                     await left
-            except GeneratorExit:
-                raise
-            except BaseException as failure:  # noqa: BLE001  # a clean-up may raise anything
-                self.errors.append(failure)
+            except BaseException as failure:
+                if is_closing(failure):
+                    raise
+                self.errors.append(failure)  # a clean-up may raise anything
         return self.errors
+
+
+def is_closing(error: BaseException) -> bool:
+    """Whether the coroutine that catches ``error`` is being closed, and must let it pass.
+
+    A GeneratorExit that something raised comes with the frame where it was; Python's own has none.
+    """
+    traceback = error.__traceback__
+    return isinstance(error, GeneratorExit) and traceback is not None and traceback.tb_next is None
 
 
 def _details(error: BaseException | None) -> tuple[Any, Any, Any]:

@@ -28,9 +28,7 @@ class ManagerExecutor(Executor):
         self._open: set[TaskFuture] = set()
         self._closed = False
 
-    def submit(
-        self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Future[Any]:
+    def submit(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Future[Any]:
         """Submit a task; its future raises what the function raised."""
         if self._closed:
             raise RuntimeError("cannot submit after shutdown")
@@ -42,7 +40,7 @@ class ManagerExecutor(Executor):
             future.ended(handle._job)
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # concurrent.futures says so
         """Take no more, and wait for what was submitted here."""
         self._closed = True
         for future in list(self._open):

@@ -1,4 +1,4 @@
-"""Many tasks at once, by name and in any order: ``tm.graph({"a": call(f), "b": call(g, ref("a"))})``."""
+"""Many tasks at once, by name and in any order: ``{"a": call(f), "b": call(g, ref("a"))}``."""
 
 from __future__ import annotations
 

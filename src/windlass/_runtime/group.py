@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, overload
 
 from .._core.states import FAILED
 from ..errors import InvalidTaskStateError, TaskDependencyError, TaskError
@@ -112,10 +112,10 @@ class TaskGroup:
             if not handle.done():
                 self._runtime.cancel(handle._job, cause or f"its group {self._name} was cancelled")
 
-    async def __aenter__(self) -> TaskGroup:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is not None:
             self.cancel(f"the body of its group {self._name} raised {type(error).__name__}")
         try:
@@ -127,13 +127,12 @@ class TaskGroup:
             raise
         self._conclude(error)
 
-    def __enter__(self) -> TaskGroup:
-
+    def __enter__(self) -> Self:
         if asyncio._get_running_loop() is not None:
             raise RuntimeError("in a running event loop, use `async with manager.group()`")
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is not None:
             self.cancel(f"the body of its group {self._name} raised {type(error).__name__}")
         try:

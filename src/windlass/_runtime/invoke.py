@@ -15,10 +15,11 @@ import asyncio
 import inspect
 import types
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import OK_NONE, Again, Cancelled, Err, Ok, Outcome
 from ..errors import Snooze, TaskCancellationError
+from .cleanups import is_closing
 from .current import Link, current_task, set_current
 
 if TYPE_CHECKING:
@@ -54,10 +55,10 @@ def drive(run: Run) -> Generator[Any, Any, Outcome]:
             outcome = OK_NONE if step is None else Ok(step)
         else:
             outcome = Ok((yield from _steps(context, coroutine, step)))
-    except GeneratorExit:
-        raise
-    except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
-        outcome = outcome_of(error, run)
+    except BaseException as error:
+        if is_closing(error):
+            raise
+        outcome = outcome_of(error, run)  # whatever it is, it is this task's failure
     if run.cleanups is not None:
         cause = outcome.error if type(outcome) is Err else None
         closing, step = context.run(_first_step, run.cleanups.close_async(cause))

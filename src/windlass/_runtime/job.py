@@ -38,7 +38,7 @@ class Job(Task):
     the engine's lock, and only while there is no outcome; see ``Watchers`` for several.
     """
 
-    __slots__ = ("args", "call", "context", "kwargs", "loop", "looked", "recipe", "watcher")
+    __slots__ = ("args", "call", "context", "kwargs", "looked", "loop", "recipe", "watcher")
 
     def __init__(
         self,

@@ -113,7 +113,7 @@ class _RemoteLink:
 
 
 class ChildElsewhere:
-    """A child task that was submitted from a worker process: it has an id, and cannot be awaited."""
+    """A child that was submitted from a worker process: it has an id and cannot be awaited."""
 
     def __init__(self, id: str, parent: _RemoteLink) -> None:
         self.id = id

@@ -104,6 +104,6 @@ class LoopThread:
         if left:
             _, stubborn = self.loop.run_until_complete(asyncio.wait(left, timeout=_MOMENT))
             for task in stubborn:
-                # It swallowed every cancellation, which was logged; a second complaint helps nobody.
+                # It swallowed every cancellation; a complaint by asyncio would help nobody.
                 setattr(task, "_log_destroy_pending", False)  # noqa: B010  # asyncio's own switch
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())

@@ -9,9 +9,9 @@
 
 One turn drains the inbox into the engine, lets time pass, takes what can start, publishes what has
 changed, starts the batch, and goes to sleep until the next deadline or wake-up. A turn is a plain
-callback on the event loop: there is nothing to await in it, so nothing can come in between. Whoever
-runs out of work, a lane or a thread, may have the turn at once instead of waking the loop for it, if
-nobody else is having one: that spares quick functions two switches of threads each.
+callback on the event loop: there is nothing to await in it, so nothing can come in between.
+Whoever runs out of work, a lane or a thread, may have the turn at once instead of waking the loop
+for it, if nobody else is having one: that spares quick functions two switches of threads each.
 
 Everything is done in batches. A wake-up in particular is scheduled once, however many tasks and
 reports come before its turn: waking a loop from another thread costs as much as running a task.
@@ -32,6 +32,7 @@ from .run import Run
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+
     from .._core.change import Moves, Transition
     from .._core.outcome import Outcome
     from .._core.task import Task
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from .job import Job
     from .runtime import Runtime
 
-# A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks up this often.
+# A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks this often.
 _CALENDAR_CHECK = 30.0
 
 
@@ -217,9 +218,8 @@ class Pump:
             deadline = min(deadline, now + _CALENDAR_CHECK)
         if self._loop is None:
             return
-        if self._timer is not None:
-            if self._timer_at <= deadline:
-                return  # it comes early enough, and finds out then
+        if self._timer is not None and self._timer_at <= deadline:
+            return  # it comes early enough, and finds out then
         if threading.get_ident() != self._thread:
             self.wake()  # timers are set on the loop's own thread
             return

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._core.spec import Spec
 from .signature import CallShape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from .._core.spec import Spec
+    from collections.abc import Sequence
 
 
 class ForCall(NamedTuple):

@@ -157,7 +157,7 @@ class Runtime:
                 alone = not self.lobby
                 self.lobby.append((job, stored))
             if alone:
-                self.add_attendant(lambda: self._let_all_in())
+                self.add_attendant(self._let_all_in)
         return stored
 
     def _let_in(self, job: Job, stored: Promise[TaskHandle[Any]]) -> bool:
@@ -392,7 +392,7 @@ class Runtime:
             job.unwatch(callback)
 
     def begin_wait(self, waiter: Link | None, targets: Sequence[Job] | None) -> NestedWait | None:
-        """If a task of ours is about to wait, lend its slot; raises DeadlockError if it must not."""
+        """If a task of ours is about to wait, lend its slot; DeadlockError if it must not."""
         if targets is None or not isinstance(waiter, Run) or waiter.runtime is not self:
             return None
         job = waiter.job
@@ -443,7 +443,7 @@ class Runtime:
         run.when_stopped(future.cancel)
         return future.result()
 
-    def set_paused(self, paused: bool) -> None:
+    def set_paused(self, *, paused: bool) -> None:
         """Stop or resume starting tasks."""
         with self.lock:
             self.engine.paused = paused

@@ -1,4 +1,4 @@
-"""Is this call one the function can take? Asked at submit, so that a mistake shows where it is made.
+"""Is this call one the function can take? Asked at submit, where the mistake is made.
 
 ``inspect.signature().bind()`` costs 12 µs; comparing the number of arguments with two numbers
 costs nothing. So the numbers are worked out once per function, and only calls with keywords, or

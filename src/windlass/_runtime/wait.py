@@ -115,7 +115,9 @@ class Wait(ABC, Generic[T_co]):
             if self._watch(wake) and not nap.sleep(timeout):
                 self._unwatch(wake)
                 if not self.done():
-                    raise TimeoutError(f"{self!r} was not done within {timeout} s; it goes on")
+                    raise TimeoutError(  # noqa: TRY301  # a wait that is given up, like others
+                        f"{self!r} was not done within {timeout} s; it goes on"
+                    )
         except BaseException:
             self._unwatch(wake)
             if nested is not None:
@@ -128,7 +130,7 @@ class Wait(ABC, Generic[T_co]):
 class Promise(Wait[T]):
     """A wait that somebody settles, once; later settlements are ignored."""
 
-    __slots__ = ("_done", "_error", "_result", "_what", "_watchers")
+    __slots__ = ("_done", "_error", "_result", "_watchers", "_what")
 
     def __init__(self, runtime: Runtime, what: str) -> None:
         self._runtime = runtime

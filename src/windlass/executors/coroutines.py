@@ -1,4 +1,4 @@
-"""Coroutines, on the event loops they belong to; any number at once, and free to wait for others."""
+"""Coroutines, on the event loops they belong to: any number at once, free to wait for others."""
 
 from __future__ import annotations
 

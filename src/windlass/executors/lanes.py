@@ -20,11 +20,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import Err, Ok
-from .._core.pools import Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .._core.pools import Traits
     from ..ports import Call, Report
 
 # A lane lets the loop breathe after so many calls in a row.

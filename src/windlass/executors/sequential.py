@@ -1,4 +1,4 @@
-"""One at a time, in the thread of the event loop: for what must never overlap, or change threads."""
+"""One at a time, in the event loop's thread: for what must never overlap, or change threads."""
 
 from __future__ import annotations
 

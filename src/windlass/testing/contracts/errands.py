@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from ..._runtime.current import current_task
 from ...errors import Snooze
-from .gate import visit, visit_async
+from .gate import come_to, visit, visit_async
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from .gate import Address
@@ -191,7 +191,7 @@ _kept: list[socket.socket] = []
 
 def leave_a_trace(gate: Address) -> None:
     """Connect to the gate for as long as this process lives."""
-    _kept.append(socket.create_connection(gate))
+    _kept.append(come_to(gate))
 
 
 class Unsendable:

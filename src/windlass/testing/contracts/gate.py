@@ -15,6 +15,7 @@ from ..._runtime.current import current_task
 from ...errors import TaskCancellationError
 
 _GLANCE = 0.01
+_HERE = b"here\n"
 
 Address: TypeAlias = tuple[str, int]
 
@@ -65,10 +66,11 @@ class Gate:
         return host, port
 
     def arrival(self) -> Visitor:
-        """Wait for the next task to come."""
+        """Wait for the next task to come, and to say so."""
         connection, _ = self._server.accept()
         visitor = Visitor(connection, self._limit)
         self._visitors.append(visitor)
+        assert visitor.says() == _HERE.decode().strip()
         return visitor
 
     def close(self) -> None:
@@ -81,15 +83,22 @@ class Gate:
 # -- the tasks' side, for threads and processes ... ------------------------------------------------
 
 
+def come_to(gate: Address) -> socket.socket:
+    """Connect to the gate, and say so: a connection is there before whoever asked for it knows."""
+    connection = socket.create_connection(gate)
+    connection.sendall(_HERE)
+    return connection
+
+
 def visit(gate: Address) -> str:
     """Stop at the gate; returns the letter that one is let go with."""
-    with socket.create_connection(gate) as connection:
+    with come_to(gate) as connection:
         return connection.recv(1).decode()
 
 
 def visit_and_heed(gate: Address) -> str:
     """Stop at the gate, but leave when told to stop, and say so."""
-    with socket.create_connection(gate) as connection:
+    with come_to(gate) as connection:
         connection.settimeout(_GLANCE)
         while True:
             try:
@@ -109,6 +118,7 @@ async def visit_async(gate: Address) -> str:
     """Stop at the gate; returns the letter that one is let go with."""
     reader, writer = await asyncio.open_connection(*gate)
     try:
+        writer.write(_HERE)
         return (await reader.read(1)).decode()
     finally:
         writer.close()
@@ -118,6 +128,7 @@ async def visit_and_heed_async(gate: Address) -> str:
     """Stop at the gate, but leave when told to stop, and say so."""
     reader, writer = await asyncio.open_connection(*gate)
     try:
+        writer.write(_HERE)
         return (await reader.read(1)).decode()
     except asyncio.CancelledError:
         writer.write(b"told to stop\n")

@@ -251,6 +251,14 @@ def test_lines_go_to_stderr_and_say_what_happens(tmp_path):
     assert ("broken", "failed after 2 attempts: ValueError: broken for good") in told
 
 
+def test_forced_colours_are_no_terminal(tmp_path):
+    name = write(tmp_path, TASKS)
+    said = windlass("run", name, "0", "fine", cwd=tmp_path, FORCE_COLOR="1").stderr
+    assert "\x1b[32m✔" in said
+    assert "╭" not in said
+    assert "broke" not in said
+
+
 def test_many_lines_are_summed_up(tmp_path):
     name = write(
         tmp_path,

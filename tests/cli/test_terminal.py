@@ -191,6 +191,9 @@ except KeyboardInterrupt:
     raise
 """
 
+# Here Ctrl-C comes while the block is left, which waits for all tasks.
+LEAVING = ASYNC.replace("        await tm.gather(*handles)\n", "")
+
 PLAIN = (
     ASYNC.partition("async def main")[0]
     + """
@@ -204,8 +207,16 @@ except KeyboardInterrupt:
 """
 )
 
+PROGRAMS = {
+    "async": ASYNC,
+    "leaving": LEAVING,
+    "plain": PLAIN,
+    "plain leaving": PLAIN.replace("        tm.gather(*handles).result()\n", ""),
+}
+each_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 
-@pytest.mark.parametrize("program", [ASYNC, PLAIN], ids=["async", "plain"])
+
+@each_program
 def test_ctrl_c_lets_running_tasks_finish(tmp_path, program):
     name = write(tmp_path, program)
     with Terminal(*RUN, name, "typed", cwd=tmp_path) as seen:
@@ -219,7 +230,7 @@ def test_ctrl_c_lets_running_tasks_finish(tmp_path, program):
     assert re.search(r"⊘ 3 tasks in .* until Ctrl-C: 1 completed, 2 cancelled", seen.text)
 
 
-@pytest.mark.parametrize("program", [ASYNC, PLAIN], ids=["async", "plain"])
+@each_program
 def test_ctrl_c_twice_cancels(tmp_path, program):
     name = write(tmp_path, program)
     with Terminal(*RUN, name, "endless", cwd=tmp_path) as seen:

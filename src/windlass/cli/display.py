@@ -46,8 +46,9 @@ class Display(Protocol):
 
 def display_for(tally: Tally, console: Console, title: str, *, plain: bool) -> Display:
     """The display that suits a terminal, or what is in its place."""
-    signs = not console.options.ascii_only
-    if plain or not console.is_terminal or console.is_dumb_terminal or not signs:
+    # Not ``console.is_terminal``, which is also true where colours are forced into a file.
+    terminal = console.file.isatty() and not console.is_dumb_terminal
+    if plain or not terminal or console.options.ascii_only:
         return Lines(tally, console)
     return Live(tally, console, title, Screen(console.file.fileno()))
 
@@ -69,7 +70,8 @@ class Showing:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(_PATIENCE)  # a terminal stopped by Ctrl-S must not stop us as well
+        self._thread.join(_PATIENCE)
+        self._broken = self._broken or self._thread.is_alive()
         self._try_to(lambda: self._tally.heal(at_last=True))
         self._try_to(self._display.close)
 

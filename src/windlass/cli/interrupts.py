@@ -12,6 +12,7 @@ is cancelled, cleans up in order, and KeyboardInterrupt comes out of the loop af
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import signal
 import threading
@@ -71,8 +72,7 @@ class Interrupts:
         self.notice = f"Ctrl-C: {busy} still running, no more are started. Ctrl-C again cancels."
         if not busy:
             self._drained = True
-            # A real signal, because it also ends a wait that the main thread blocks in.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            _signal_main_thread()
 
     def _on_signal(self, *_: object) -> None:
         if self.presses == 1 and self._drained:
@@ -105,6 +105,14 @@ class Interrupts:
 def _busy(manager: TaskManager) -> int:
     """How many tasks run and do not merely wait for others, which may never start."""
     return sum(pool.taken for pool in manager.get_metrics().executors.values())
+
+
+def _signal_main_thread() -> None:
+    if hasattr(signal, "pthread_kill"):
+        # A real one also ends a wait in which the main thread blocks.
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _cancel(opener: asyncio.Task[Any]) -> None:

@@ -11,9 +11,11 @@ import asyncio
 import logging
 import threading
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._core.states import FAILED, RUNNING, TERMINAL
+from ..errors import ManagerClosedError
 from .current import current_run
 from .portal import LoopThread, Portal
 from .run import Run
@@ -23,6 +25,7 @@ from .watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from ..ports import Executor
     from .job import Job
     from .runtime import Runtime
 
@@ -56,6 +59,8 @@ class Doors:
         """Open on the running loop, or without one on a loop and a thread of our own."""
         runtime = self._runtime
         opened: Promise[None] = Promise(runtime, "opening of the manager")
+        if self._closed is not None:
+            raise ManagerClosedError("the manager is closing: wait for that, then open it again")
         if runtime.home is not None:
             if runtime.home.loop.is_closed():
                 self._abandon_loop()
@@ -64,27 +69,37 @@ class Doors:
                 return opened
         loop = asyncio._get_running_loop()
         if loop is not None:
-            runtime.home = runtime.portal(loop)
-            self._open_here(loop, threading.get_ident())
-        else:
-            self._loop_thread = LoopThread("windlass-loop", self.new_loop)
-            runtime.home = Portal(self._loop_thread.loop, self._loop_thread.ident)
-            ready = threading.Event()
+            self._open_here(runtime.portal(loop), loop, threading.get_ident())
+            opened.keep(None)
+            return opened
+        thread = LoopThread("windlass-loop", self.new_loop)
+        home = Portal(thread.loop, thread.ident)
 
-            def open_there() -> None:
-                assert self._loop_thread is not None
-                self._open_here(self._loop_thread.loop, self._loop_thread.ident)
-                ready.set()
+        def open_there() -> None:
+            try:
+                self._open_here(home, thread.loop, thread.ident)
+            except BaseException as error:  # noqa: BLE001  # it is raised where it was asked for
+                thread.stop(then=partial(opened.break_, error))
+            else:
+                self._loop_thread = thread
+                opened.keep(None)
 
-            runtime.home.post(open_there)
-            ready.wait()
-        opened.keep(None)
+        home.post(open_there)
+        opened.result()
         return opened
 
-    def _open_here(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+    def _open_here(self, home: Portal, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         runtime = self._runtime
-        for executor in runtime.executors.values():
-            executor.open(loop, runtime.pump.report, runtime.pump.turn_now)
+        opened: list[Executor] = []
+        try:
+            for executor in runtime.executors.values():
+                executor.open(loop, runtime.pump.report, runtime.pump.turn_now)
+                opened.append(executor)
+        except BaseException:
+            for executor in opened:
+                executor.close()
+            raise
+        runtime.home = home
         runtime.accepting = True
         runtime.pump.attach(loop, thread)
         if self._watchdog_seconds is not None:
@@ -126,6 +141,11 @@ class Doors:
         assert hurry is not None
         if first:
             home.post(lambda: self._begin_to_close(closed, hurry))
+            if wait and runtime.engine.paused and not self.is_quiet(()):
+                logger.warning(
+                    "closing waits for tasks that cannot start, because the manager is paused: "
+                    "call resume(), or stop() to cancel them"
+                )
         if not wait:
             hurry.keep(None)
         elif timeout is not None:

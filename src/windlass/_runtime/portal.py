@@ -7,6 +7,7 @@ while a wake-up is under way goes along with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 
 _MOMENT = 0.2
+
+
+logger = logging.getLogger("windlass")
 
 
 class Portal:
@@ -89,7 +93,13 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while self._then is None:
+                try:
+                    self.loop.run_forever()
+                except (SystemExit, KeyboardInterrupt) as error:
+                    # asyncio lets these through when one of its tasks raises them. Whoever awaits
+                    # that task gets them as well; the loop belongs to many and goes on.
+                    logger.error("%r in a task of asyncio's on the manager's loop", error)
         finally:
             self._end_what_is_left()
             self.loop.close()

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 from collections import deque
+from concurrent.futures import CancelledError
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -435,13 +436,31 @@ class Runtime:
     def await_on_loop(self, run: Run, awaitable: Any) -> Any:
         """Have what a function in a thread returned awaited on the loop it belongs to."""
 
-        async def awaited() -> Any:
-            return await awaitable
+        async def awaited() -> tuple[Any, BaseException | None]:
+            try:
+                return await awaitable, None
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001  # it is the task's, not the loop's
+                return None, error
 
-        loop = run.loop or self.home_loop()
-        future = asyncio.run_coroutine_threadsafe(awaited(), loop)
+        coroutine = awaited()
+        try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, run.loop or self.home_loop())
+        except RuntimeError:
+            coroutine.close()
+            getattr(awaitable, "close", int)()  # or Python would warn that it was never awaited
+            raise RuntimeError(
+                f"{run.job.label} was submitted on an event loop that is closed now"
+            ) from None
         run.when_stopped(future.cancel)
-        return future.result()
+        try:
+            result, error = future.result()
+        except CancelledError:
+            raise asyncio.CancelledError from None
+        if error is not None:
+            raise error
+        return result
 
     def set_paused(self, *, paused: bool) -> None:
         """Stop or resume starting tasks."""
@@ -459,6 +478,14 @@ class Runtime:
         """Tell the engine how much each executor can do now; with the lock held."""
         for name, executor in self.executors.items():
             self.engine.set_slots(name, executor.capacity)
+
+    def require_loop(self) -> None:
+        """Raise if the loop that everything happens on was closed under us: no wait would end."""
+        if self.home is not None and self.home.loop.is_closed():
+            raise ManagerClosedError(
+                "the event loop that the manager was opened on is closed, and nothing goes on. "
+                "Leave the manager first, with `async with` or `await manager.shutdown()`"
+            )
 
     def home_loop(self) -> asyncio.AbstractEventLoop:
         """The manager's own loop."""

@@ -84,6 +84,7 @@ class Wait(ABC, Generic[T_co]):
 
     def _pause(self) -> Generator[Any, Any, None]:
         runtime = self._runtime
+        runtime.require_loop()
         loop = asyncio.get_running_loop()
         portal = runtime.portal(loop)
         run = current_run()
@@ -108,6 +109,7 @@ class Wait(ABC, Generic[T_co]):
             yield from nested.resume_async(loop, portal).__await__()
 
     def _block(self, timeout: float | None) -> None:
+        self._runtime.require_loop()
         nested = self._runtime.begin_wait(current_run(), self._targets())
         nap = Nap(self._runtime)
         wake = nap.wake  # one object, since it is to be found again

@@ -44,6 +44,7 @@ class Watchdog:
     def stop(self) -> None:
         """Watch no more."""
         self._stopped.set()
+        self._alive.set()
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._seconds):

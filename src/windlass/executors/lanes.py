@@ -19,7 +19,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .._core.outcome import Err, Ok
+from .._core.outcome import Cancelled, Err, Ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,12 +69,11 @@ class LaneExecutor:
             if loop is home:
                 self._lanes_of(loop).feed(batch)
                 continue
+            delivery = _Delivery(self._lanes_of(loop), batch, self._report)
             try:
-                loop.call_soon_threadsafe(self._lanes_of(loop).feed, batch)
+                loop.call_soon_threadsafe(delivery)
             except RuntimeError:
                 self._lanes.pop(loop)
-                for call in batch:
-                    self._report(call, Err(_closed_loop(call), raised=False))
 
     def stop(self, call: Call) -> None:
         loop = call.loop or self._home
@@ -93,8 +92,11 @@ class LaneExecutor:
         for loop, lanes in self._lanes.items():
             if loop is self._home:
                 lanes.dismiss()
-            elif not loop.is_closed():
-                loop.call_soon_threadsafe(lanes.dismiss)
+            else:
+                try:
+                    loop.call_soon_threadsafe(lanes.dismiss)
+                except RuntimeError:
+                    pass  # it is closed, and its lanes are gone
         self._lanes = {}
 
     def figures(self) -> Mapping[str, int]:
@@ -113,6 +115,26 @@ def _closed_loop(call: Call) -> RuntimeError:
     return RuntimeError(
         f"{call.name} [{call.task_id}] was submitted on an event loop that is closed now"
     )
+
+
+class _Delivery:
+    """Calls on their way to another loop: fed to its lanes, or reported if it drops them.
+
+    A loop that is closed forgets what it was to call, without a word to anybody.
+    """
+
+    def __init__(self, lanes: Lanes, calls: Sequence[Call], report: Report) -> None:
+        self._lanes = lanes
+        self._calls = calls
+        self._report = report
+
+    def __call__(self) -> None:
+        calls, self._calls = self._calls, ()
+        self._lanes.feed(calls)
+
+    def __del__(self) -> None:
+        for call in self._calls:
+            self._report(call, Err(_closed_loop(call), raised=False))
 
 
 class _Stopped:
@@ -191,10 +213,17 @@ class Lanes:
             else:
                 task = self._loop.create_task(self._lane(), name="windlass-lane")
                 self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(self._lane_is_over)
         if self._burst < len(self._queue):
             self._burst *= 2
             self._check_soon()
+
+    def _lane_is_over(self, lane: asyncio.Task[None]) -> None:
+        self._tasks.discard(lane)
+        if lane.cancelled() and not self._tasks:
+            # Somebody cancels all there is on this loop, as asyncio.run() does before it closes it.
+            while self._queue:
+                self._report(self._queue.popleft(), Cancelled("its event loop was shut down"))
 
     async def _lane(self) -> None:
         me = asyncio.current_task()
@@ -204,7 +233,11 @@ class Lanes:
             while queue:
                 call = queue.popleft()
                 call.place = me
-                outcome = await call.run_async()
+                try:
+                    outcome = await call.run_async()
+                except GeneratorExit:  # the loop is gone, and this lane is collected
+                    report(call, Err(_closed_loop(call), raised=False))
+                    raise
                 stopped = call.place is not me
                 call.place = None
                 report(call, outcome, wake=bool(queue))

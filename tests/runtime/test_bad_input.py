@@ -564,8 +564,9 @@ class WithoutBases(BaseException):
 
 @pytest.mark.parametrize(
     "error",
-    [SystemExit, SystemExit(3), KeyboardInterrupt, GeneratorExit, WithoutBases("x"), StopIteration(1),
-     UnspeakableError, StopAsyncIteration, asyncio.CancelledError("mine"), TimeoutError("theirs")],
+    [SystemExit, SystemExit(3), KeyboardInterrupt, GeneratorExit, WithoutBases("x"),
+     StopIteration(1), StopAsyncIteration, UnspeakableError, asyncio.CancelledError("mine"),
+     TimeoutError("theirs")],
     ids=lambda error: getattr(error, "__name__", type(error).__name__),
 )  # fmt: skip
 @pytest.mark.parametrize("executor", ["thread", "async", "sequential"])

@@ -273,3 +273,13 @@ def test_a_group_is_used_from_several_threads():
                 thread.join()
         assert len(g.handles) == 200
         assert all(handle.status == "completed" for handle in g.handles)
+
+
+def test_a_failure_finds_the_members_that_are_only_about_to_start_or_to_join():
+    # It is one of the threads that has the turn then: the plain code and the loop go on meanwhile.
+    with TaskManager() as tm:
+        for _ in range(1000):
+            with pytest.raises(ExceptionGroup), tm.group() as g:
+                g.submit(fail)
+                g.submit(forever)
+            assert all(handle.done() for handle in g.handles)

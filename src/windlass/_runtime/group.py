@@ -153,6 +153,8 @@ class TaskGroup:
 
     def _join(self, handle: TaskHandle[Any]) -> TaskHandle[Any]:
         self._handles.append(handle)
+        if self._over is not None:  # since it was asked, in another thread
+            self._runtime.cancel(handle._job, f"its group {self._name} is over: {self._over}")
         if not handle._watch(self._member_ended):
             self._member_ended(handle._job)
         return handle

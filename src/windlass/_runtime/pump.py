@@ -202,7 +202,11 @@ class Pump:
         runtime = self._runtime
         for run in runs:
             executor = runtime.executors[run.job.spec.executor]
-            self._have(executor, executor.stop, run)
+            if executor.traits.any_thread or self._loop is None or self._loop.is_closed():
+                executor.stop(run)
+            else:
+                # Behind the start, which may be on its way to the loop from another thread's turn.
+                self._loop.call_soon_threadsafe(executor.stop, run)
         with runtime.lock:
             runtime.measure_capacity()
 

@@ -141,7 +141,7 @@ def _run_tests(file: str) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", file]
     if not any(plugin.name == "windlass" for plugin in entry_points(group="pytest11")):
         command += ["-p", "windlass.testing.plugin"]  # run from a checkout that is not installed
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # ours
     if done.returncode:
         raise Mismatch(f"the tests of {file} fail:\n{done.stdout}{done.stderr}")
 
@@ -157,23 +157,23 @@ def _compare(block: Block, printed: str, page: Path) -> None:
 
 
 def main(pages: list[str]) -> int:
-    """The command."""
-    failed = 0
-    for page in map(Path, pages):
-        path = page.resolve()
-        with tempfile.TemporaryDirectory() as scratch:
-            before = os.getcwd()
-            os.chdir(scratch)
-            sys.path.insert(0, scratch)
-            try:
-                run_page(path)
-            except Mismatch as mismatch:
-                print(mismatch)
-                failed = 1
-            finally:
-                sys.path.remove(scratch)
-                os.chdir(before)
-    return failed
+    """The command: one page in one process, since the snippets are that process's main program."""
+    if len(pages) != 1:
+        print(__doc__)
+        return 2
+    page = Path(pages[0]).resolve()
+    with tempfile.TemporaryDirectory() as scratch:
+        before = Path.cwd()
+        os.chdir(scratch)
+        sys.path.insert(0, scratch)
+        try:
+            run_page(page)
+        except Mismatch as mismatch:
+            print(mismatch)
+            return 1
+        finally:
+            os.chdir(before)
+    return 0
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ class Subscription:
             return
         try:
             self._callback(batch)
-        except Exception:
+        except BaseException:  # were it SystemExit, the others would have no thread any more
             self.failures += 1
             logger.exception(
                 "a subscriber raised and lost %d changes; it stays subscribed", len(batch)

@@ -154,6 +154,7 @@ def call(
     outcome: Outcome
     try:
         args, kwargs = arguments()
+        value = None  # unless what is around swallows an error
         with ExitStack() as stack:
             for factory in around:
                 stack.enter_context(factory(current_task()))

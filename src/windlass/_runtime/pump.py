@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL
@@ -53,6 +54,7 @@ class Pump:
         self._awake = False
         self._turning = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = Context()
         self._thread = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -61,6 +63,8 @@ class Pump:
     def attach(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         """Turn on ``loop``, whose thread is ``thread``, from now on."""
         self._loop, self._thread = loop, thread
+        # Turns are nobody's: not even of the task whose submit or wait led to one.
+        self._context = Context()
         self._awake = False
         self.wake()
 
@@ -78,9 +82,9 @@ class Pump:
         self._awake = True
         try:
             if threading.get_ident() == self._thread:
-                self._loop.call_soon(self._on_wake)
+                self._loop.call_soon(self._on_wake, context=self._context)
             else:
-                self._loop.call_soon_threadsafe(self._on_wake)
+                self._loop.call_soon_threadsafe(self._on_wake, context=self._context)
         except RuntimeError:  # the loop was closed under us; there is nobody left to tell
             self._awake = False
 

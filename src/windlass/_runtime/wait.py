@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._numbers import require_seconds
@@ -97,7 +98,10 @@ class Wait(ABC, Generic[T_co]):
         try:
             if self._watch(wake):
                 # This coroutine has nothing to do, so it may have the pump's turn, if one is due.
-                runtime.pump.turn_now()
+                if run is None:
+                    runtime.pump.turn_now()
+                else:
+                    Context().run(runtime.pump.turn_now)  # which is no part of this task
                 yield from future
         except BaseException:
             self._unwatch(wake)

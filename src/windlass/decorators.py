@@ -191,8 +191,10 @@ def task(function: Any = None, /, **options: Any) -> Any:
         raise TypeError(f"aliases= takes several ids, not {aliases!r}")
     spec, _ = _apply(_default_spec(function), None, options)
     made: TaskFunction[Any, Any] = TaskFunction(Recipe.of(function, None, spec), id)
-    for known_as in (id, *aliases):
-        _registry[known_as] = made
+    known_as: tuple[Any, ...] = (id, *aliases)
+    if not all(isinstance(one, str) for one in known_as):
+        raise TypeError(f"aliases= takes texts, not {aliases!r}")
+    _registry.update(dict.fromkeys(known_as, made))
     return made
 
 
@@ -330,7 +332,7 @@ def _tags(tags: Any) -> frozenset[str]:
         raise TypeError(f"tags= takes several tags, not one text: write tags=[{tags!r}]")
     if not isinstance(tags, Iterable):
         raise TypeError(f"tags= takes several texts, not {tags!r}")
-    several = frozenset(tags)
+    several: frozenset[Any] = frozenset(tags)
     if not all(isinstance(tag, str) for tag in several):
         raise TypeError(f"tags= takes texts, not {tags!r}")
     return several

@@ -89,12 +89,11 @@ class TaskManager(ById):
         clock: Clock | None = None,
     ) -> None:
         if wrong:
-            first: object = wrong[0]
-            meant = f": did you mean TaskManager(max_concurrent_tasks={first!r})?"
-            raise TypeError(
-                "TaskManager takes its settings by name"
-                + (meant if isinstance(first, int) else f", and {first!r} has none")
-            )
+            given: tuple[object, ...] = wrong
+            hint = f", and {given[0]!r} has none"
+            if isinstance(given[0], int):
+                hint = f": did you mean TaskManager(max_concurrent_tasks={given[0]!r})?"
+            raise TypeError(f"TaskManager takes its settings by name{hint}")
         for name, value, least in (
             ("threads", threads, 1),
             ("processes", processes, 1),

@@ -105,10 +105,7 @@ async def test_registered_tasks_take_handles_as_arguments_and_as_ids():
             tm.get_task, tm.get_task_status, tm.get_task_result, tm.get_task_error,
             tm.get_task_progress, tm.cancel_task, tm.explain,
         ):  # fmt: skip
-            by_handle, by_id = verb(h), verb(h.id)
-            if verb is tm.get_task:
-                by_handle, by_id = by_handle.id, by_id.id
-            assert by_handle == by_id
+            assert verb(h) == verb(h.id)
 
 
 @on_a_loop
@@ -263,6 +260,18 @@ async def test_what_is_listed_is_a_frozen_picture():
         assert info.waited >= 0
 
 
+@on_a_loop
+async def test_the_times_of_a_task_do_not_change_from_one_picture_to_the_next():
+    changes = []
+    async with TaskManager() as tm:
+        tm.subscribe(changes.extend)
+        handle = tm.submit(double_async, 1)
+        await handle
+        pictures = [tm.get_task(handle) for _ in range(200)]
+        assert all(picture == pictures[0] for picture in pictures)
+    assert changes[0].at == pytest.approx(pictures[0].created_at.timestamp(), abs=2e-6)
+
+
 # -- retention -----------------------------------------------------------------------------------
 
 
@@ -326,7 +335,7 @@ async def test_forgotten_tasks_leave_no_trace_in_memory():
         assert watch() is None, "the arguments of what is completed are let go at once"
         result = Payload()
         watch = weakref.ref(result)
-        handle = tm.submit(lambda: result)
+        handle = tm.submit(lambda: result)  # noqa: F821  # it is deleted further down
         await handle
         del handle, result
         tm.cleanup()

@@ -99,7 +99,9 @@ class LoopThread:
                 except (SystemExit, KeyboardInterrupt) as error:
                     # asyncio lets these through when one of its tasks raises them. Whoever awaits
                     # that task gets them as well; the loop belongs to many and goes on.
-                    logger.error("%r in a task of asyncio's on the manager's loop", error)
+                    logger.error(  # noqa: TRY400  # no traceback leads to that task
+                        "%r in a task of asyncio's on the manager's loop", error
+                    )
         finally:
             self._end_what_is_left()
             self.loop.close()

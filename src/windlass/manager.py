@@ -91,6 +91,8 @@ class TaskManager(ById):
         if wrong:
             given: tuple[object, ...] = wrong
             hint = f", and {given[0]!r} has none"
+            if isinstance(given[0], str):
+                hint = ". Tasks are not kept in a file yet: everything lives in memory"
             if isinstance(given[0], int):
                 hint = f": did you mean TaskManager(max_concurrent_tasks={given[0]!r})?"
             raise TypeError(f"TaskManager takes its settings by name{hint}")

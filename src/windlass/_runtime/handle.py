@@ -81,7 +81,7 @@ class TaskHandle(Wait[R_co]):
 
     def exception(self) -> TaskError | None:
         """The error of a task that failed or was cancelled, without raising it; None otherwise."""
-        self._job.looked = True
+        self._runtime.look_at(self._job)
         return error_of(self._job)
 
     def cancel(self) -> bool:
@@ -94,8 +94,9 @@ class TaskHandle(Wait[R_co]):
 
     def _value(self) -> R_co:
         job = self._job
-        job.looked = True
         outcome = job.outcome
+        if type(outcome) is not Ok:
+            self._runtime.look_at(job)
         if type(outcome) is Ok:
             return self._pick(outcome.value)
         error = error_of(job)

@@ -142,7 +142,7 @@ class Pump:
                 deadline = engine.next_deadline(now, wall)
             else:
                 deadline = None  # the timer that is set can only be early
-        self._publish(moves, wall - now)
+        self._publish(moves, runtime.wall_offset())
         for task in resumed:
             if (resume := runtime.resumptions.pop(task, None)) is not None:
                 resume()  # unless it has begun another wait in the meantime

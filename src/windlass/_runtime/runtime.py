@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("windlass")
 
+# The wall clock was set, or has drifted, if it is so many seconds away from where it was.
+_CLOCK_WAS_SET = 0.01
+
 EXTERNAL = "external"
 BY_HAND = Traits(slots=sys.maxsize, local=False, manual=True)
 
@@ -91,6 +94,7 @@ class Runtime:
         self.home: Portal | None = None
         """The way onto the manager's own loop, while it is open."""
         self._portals: dict[asyncio.AbstractEventLoop, Portal] = {}
+        self._wall_offset = 0.0
         self._prefix = os.urandom(3).hex() + "-"
         self._serial = itertools.count(1)
 
@@ -342,12 +346,22 @@ class Runtime:
     def info(self, job: Job) -> TaskInfo:
         """A picture of a job."""
         with self.lock:
-            return TaskInfo.of(job, self.clock.wall() - self.clock.now())
+            return TaskInfo.of(job, self.wall_offset())
+
+    def wall_offset(self) -> float:
+        """What turns the engine's times into wall times: the same until the wall clock is set.
+
+        The two clocks are never read at the very same moment, and a task was created only once.
+        """
+        offset = self.clock.wall() - self.clock.now()
+        if abs(offset - self._wall_offset) > _CLOCK_WAS_SET:
+            self._wall_offset = offset
+        return self._wall_offset
 
     def infos(self, wanted: Callable[[Task], bool], limit: int | None = None) -> list[TaskInfo]:
         """Pictures of the jobs that are wanted, in the order they were submitted."""
         with self.lock:
-            offset = self.clock.wall() - self.clock.now()
+            offset = self.wall_offset()
             found = (task for task in self.engine.tasks.values() if wanted(task))
             return [TaskInfo.of(task, offset) for task in itertools.islice(found, limit)]
 
@@ -516,6 +530,15 @@ class Runtime:
             job.noted.cleanup_errors.extend(errors)
         for error in errors:
             logger.error("a clean-up of %s raised", job.label, exc_info=error)
+
+    def look_at(self, job: Job) -> None:
+        """Note that somebody has seen how ``job`` ended, and with it the failure it followed from."""
+        job.looked = True
+        outcome = job.outcome
+        if isinstance(outcome, Err) and isinstance(outcome.error, TaskDependencyError):
+            root = self.engine.tasks.get(outcome.error.details.get("root", ""))
+            if root is not None:
+                cast("Job", root).looked = True
 
     def note_forgotten(self, forgotten: Iterable[Task]) -> None:
         """Log the failures among them that nobody looked at."""

@@ -78,7 +78,8 @@ class Wait(ABC, Generic[T_co]):
         if not self.done():
             if asyncio._get_running_loop() is not None:
                 raise RuntimeError(
-                    f"{self!r}.result() would block the running event loop; use `await` instead"
+                    f"{self!r}.result() would block the running event loop; use `await` instead "
+                    "(or, in a plain function that runs there, make it a dependency)"
                 )
             self._block(timeout)
         return self._value()

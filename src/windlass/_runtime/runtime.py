@@ -532,7 +532,7 @@ class Runtime:
             logger.error("a clean-up of %s raised", job.label, exc_info=error)
 
     def look_at(self, job: Job) -> None:
-        """Note that somebody has seen how ``job`` ended, and with it the failure it followed from."""
+        """Note that somebody has seen how ``job`` ended, and the failure it followed from."""
         job.looked = True
         outcome = job.outcome
         if isinstance(outcome, Err) and isinstance(outcome.error, TaskDependencyError):

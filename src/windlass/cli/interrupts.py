@@ -79,7 +79,7 @@ class Interrupts:
             pass  # our own, from ``tend``
         else:
             self.presses += 1
-            if self.presses == 1 and self._tally.unfinished:
+            if self.presses == 1:
                 return
         if self.presses > 2:  # noqa: PLR2004  # the third
             raise KeyboardInterrupt

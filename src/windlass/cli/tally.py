@@ -163,7 +163,7 @@ class Tally:
 
     @property
     def unfinished(self) -> int:
-        """How many tasks have not; safe to ask in a signal handler."""
+        """How many tasks have not."""
         counts = self.counts
         return sum(counts[status] for status in OPEN)
 

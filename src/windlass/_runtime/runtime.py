@@ -28,12 +28,12 @@ from .._core.states import FAILED, RUNNING
 from ..errors import (
     ManagerClosedError,
     QueueFullError,
-    SerializationError,
     TaskDependencyError,
     TaskNotFoundError,
 )
-from .arguments import filled, find_handles
+from .arguments import find_handles
 from .bus import Bus
+from .entering import dependencies_of, follow, holder_of_key, holders_among, refuse_unfit
 from .external import ExternalTask
 from .handle import TaskHandle, describe, error_of
 from .job import Job
@@ -120,7 +120,7 @@ class Runtime:
             id = f"{self._prefix}{next(self._serial)}"
             job = Job(id, recipe, now, args, kwargs or None, context, loop)
             if handles:
-                job.dependencies = self._dependencies(job, handles, ())
+                job.dependencies = dependencies_of(job, handles, (), self)
             self.engine.add(job, now)
         self.pump.wake()
         return TaskHandle(job, self)
@@ -130,7 +130,7 @@ class Runtime:
         with self.lock:
             if not self.accepting and not job.held:
                 raise closed_error()
-            known = self._known(job)
+            known = holder_of_key(job, self.engine.keys)
             if known is None:
                 self.engine.add(job, job.created_at)
         self.pump.wake()
@@ -142,13 +142,13 @@ class Runtime:
             with self.lock:
                 if not self.accepting:
                     raise closed_error()
-                known = self._known_among(jobs)
+                known = holders_among(jobs, self.engine.keys)
                 new = [job for job in jobs if job not in known] if known else jobs
                 # A dependency that gave way to a known task has to be followed there first.
                 if not (known and any(known.keys() & job.dependencies for job in new)):
                     self.engine.add_all(new, self.clock.now())
                     break
-            self._follow(new, known)
+            follow(new, known, self)
         self.pump.wake()
         return [TaskHandle(known.get(job, job), self) for job in jobs]
 
@@ -201,7 +201,6 @@ class Runtime:
         *,
         id: str | None = None,
         after: Iterable[Any] = (),
-        data: Iterable[TaskHandle[Any]] | None = None,
     ) -> Job:
         """Make a job with everything its recipe asks for; the engine has not seen it yet."""
         if recipe.vetted_by is not self:
@@ -210,8 +209,8 @@ class Runtime:
         id = id or f"{self._prefix}{next(self._serial)}"
         job = Job(id, recipe, now, args, kwargs or None, copy_context(), self.loop_here())
         options = recipe.call or ForCall()
-        handles = find_handles(args, kwargs) if data is None else data
-        job.dependencies = self._dependencies(job, handles, (*options.after, *after))
+        handles = find_handles(args, kwargs)
+        job.dependencies = dependencies_of(job, handles, (*options.after, *after), self)
         if options.delay is not None:
             job.due = now + options.delay
         if options.at is not None:
@@ -220,70 +219,10 @@ class Runtime:
             job.noted.key = options.key
         return job
 
-    def _dependencies(
-        self, job: Job, handles: Iterable[TaskHandle[Any]], after: Iterable[Any]
-    ) -> tuple[Task, ...]:
-        found: dict[str, Task] = {}
-        tasks = self.engine.tasks
-        for handle in (*handles, *(one for one in after if isinstance(one, TaskHandle))):
-            other = handle._job
-            if handle._runtime is not self:
-                raise TaskDependencyError(
-                    f"{handle!r} belongs to another manager; await it and pass its result", job.id
-                )
-            found[other.id] = tasks.get(other.id, other)
-        for id in after:
-            if isinstance(id, TaskHandle):
-                continue
-            if not isinstance(id, str):
-                raise TypeError(f"after= takes handles and ids, not {id!r}")
-            if id not in tasks:
-                itself = ": a task cannot depend on itself" if id == job.id else ""
-                raise TaskDependencyError(
-                    f"{job.label} depends on {id!r}, which no task has as its id{itself}", job.id
-                )
-            found[id] = tasks[id]
-        return tuple(found.values())
-
-    def _known(self, job: Job) -> Job | None:
-        key = job.notes.key if job.notes is not None else None
-        return cast("Job | None", self.engine.keys.get(key)) if key is not None else None
-
-    def _known_among(self, jobs: Iterable[Job]) -> dict[Job, Job]:
-        """For those of ``jobs`` whose key is taken, by an earlier one of them even, who has it."""
-        known: dict[Job, Job] = {}
-        here: dict[str, Job] = {}
-        for job in jobs:
-            if job.notes is not None and job.notes.key is not None:
-                there = self._known(job) or here.setdefault(job.notes.key, job)
-                if there is not job:
-                    known[job] = there
-        return known
-
-    def _follow(self, jobs: Iterable[Job], known: Mapping[Job, Job]) -> None:
-        """Have ``jobs`` depend on who is ``known`` under a key, instead of who asked for it."""
-
-        def handle_for(handle: TaskHandle[Any]) -> TaskHandle[Any]:
-            return TaskHandle(known[handle._job], self) if handle._job in known else handle
-
-        for job in jobs:
-            instead = (known.get(cast("Job", other), other) for other in job.dependencies)
-            job.dependencies = tuple(dict.fromkeys(instead))
-            job.args, job.kwargs = filled(job.args, job.kwargs or {}, handle_for)
-
     def vet(self, recipe: Recipe) -> None:
         """Refuse what no executor here could run, before it is a task."""
-        spec = recipe.spec
-        executor = self.executors.get(spec.executor)
-        if executor is None:
-            if spec.executor != EXTERNAL:
-                known = ", ".join(sorted(self.executors))
-                raise ValueError(
-                    f"{spec.name}: there is no executor {spec.executor!r}; there are: {known}. "
-                    "Add one with executors={name: executor}"
-                )
-        elif (reason := executor.why_not(recipe.portable)) is not None:
-            raise SerializationError(f"{spec.name} cannot run on {spec.executor!r}: {reason}")
+        if recipe.spec.executor != EXTERNAL:
+            refuse_unfit(recipe, self.executors)
         recipe.vetted_by = self
 
     # -- asking for things ---------------------------------------------------------------------

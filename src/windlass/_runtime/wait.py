@@ -115,7 +115,8 @@ class Wait(ABC, Generic[T_co]):
 
     def _block(self, timeout: float | None) -> None:
         self._runtime.require_loop()
-        nested = self._runtime.begin_wait(current_run(), self._targets())
+        run = current_run()
+        nested = self._runtime.begin_wait(run, self._targets()) if run is not None else None
         nap = Nap(self._runtime)
         wake = nap.wake  # one object, since it is to be found again
         try:

@@ -202,6 +202,7 @@ def test_a_failure_that_was_retried_by_hand_is_none(tmp_path):
     done = windlass("run", name, cwd=tmp_path)
     assert done.returncode == 0
     assert "1 completed" in done.stderr
+    assert "  failed\n" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from windlass import Change, TaskError, TaskManager, TaskStatus
 from windlass.cli import tally as module
 from windlass.cli.summary import news_line, summary
-from windlass.cli.tally import Tally
+from windlass.cli.tally import Attempt, Tally
+from windlass.cli.view import running_tasks
 from windlass.observe import on_open
 
 
@@ -88,6 +89,21 @@ def test_what_was_missed_is_asked_for(tally, monkeypatch):
     tally.heal(at_last=True)
     assert tally.counts[TaskStatus.COMPLETED] == 501
     assert (tally.unfinished, tally.running) == (0, {})
+
+
+def test_who_ended_before_it_was_heard_is_not_shown_as_running(clock):
+    tally = Tally(clock)  # it hears nothing
+    with TaskManager() as tm:
+        done, running = tm.submit(int), tm.external("running")
+        done.result()
+        running.start()
+        running.set_progress(0.25, "a quarter")
+        for number, handle in enumerate((done, running)):
+            attempt = Attempt(tm, handle.id, handle.name, 1, 0.0, 0.0)
+            tally.running[-1, str(number)] = attempt
+        shown = running_tasks(tally)
+        running.complete(None)
+    assert [(glance.attempt.name, glance.fraction) for glance in shown] == [("running", 0.25)]
 
 
 def test_asking_is_not_done_too_often(tally, clock, monkeypatch):

@@ -6,6 +6,7 @@ manager. It names the run it belongs to, so that whatever it says later counts f
 
 from __future__ import annotations
 
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import Ok
@@ -19,7 +20,6 @@ from .parcel import TaskParcel
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from contextvars import Context
 
     from .._core.outcome import Outcome
     from .cleanups import Cleanups
@@ -158,7 +158,8 @@ class Run:
     def context(self) -> Context:
         """The context to run in: the submitter's, or a copy where there are to be more attempts."""
         context = self.job.context
-        assert context is not None
+        if context is None:
+            return Context()
         only = self.number == 1 and self.job.spec.retry is NO_RETRY
         return context if only else context.copy()
 

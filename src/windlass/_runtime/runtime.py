@@ -112,7 +112,8 @@ class Runtime:
         if recipe.call is not None:
             return self.submit_job(self.job(recipe, args, kwargs))
         handles = find_handles(args, kwargs) if args or kwargs else None
-        context, loop = copy_context(), self.loop_here()
+        # An empty context is not kept: one object less for the collector to trace.
+        context, loop = copy_context() or None, self.loop_here()
         with self.lock:
             if not self.accepting:
                 raise closed_error()

@@ -188,3 +188,21 @@ def test_another_thread_may_push_and_hold():
         holding.join()
 
     run(main())
+
+
+def test_what_work_says_with_its_last_breath_is_heard_before_time_passes():
+    async def main():
+        loop = asyncio.get_running_loop()
+        said = asyncio.Event()
+
+        def outside():
+            if not said.is_set():  # it ends just before anybody looks
+                loop.call_soon_threadsafe(said.set)
+            return ()
+
+        loop.wait_for(outside)
+        async with asyncio.timeout(10):
+            await said.wait()
+        assert elapsed() == 0
+
+    run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import Cancelled, Err
@@ -44,6 +45,8 @@ class TamperedExecutor:
         self._timers: dict[Call, asyncio.TimerHandle] = {}
         self._lost: set[Call] = set()
         self._repeats: set[asyncio.TimerHandle] = set()
+        self.turns: set[int] = set()
+        """The threads, other than the loop's, in which the pump has a turn."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.executor, name)
@@ -68,14 +71,25 @@ class TamperedExecutor:
         self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
     ) -> None:
         """See ``Executor``."""
+        here = threading.get_ident()
 
-        def idle_and_seen() -> None:
-            idle()
-            self._poke()  # the turn may have ended the last work that held the clock
+        def have_turn() -> None:
+            me = threading.get_ident()
+            if me == here:
+                idle()
+                return
+            self.turns.add(me)
+            try:
+                idle()
+            finally:
+                # Once before, so that nobody takes the turn for over who has not seen what it has
+                # ended and woken; once after, so that somebody looks again.
+                self._poke()
+                self.turns.discard(me)
+                self._poke()
 
         self._loop, self._report = loop, report
-        on_loop = isinstance(self.executor, LaneExecutor)
-        self.executor.open(loop, self._reported, idle if on_loop else idle_and_seen)
+        self.executor.open(loop, self._reported, have_turn)
 
     def why_not(self, function: Any) -> str | None:
         """See ``Executor``."""
@@ -150,14 +164,14 @@ class TamperedExecutor:
         elif type(outcome) is Err:
             outcome.luck = fate.luck
         if fate.lost or fate.late > 0 or fate.again is not None:
-            # It is no work any more, so it must not hold the clock that it waits for.
-            self._handed_over.discard(call)
             self._loop.call_soon_threadsafe(self._deliver, call, outcome, fate)
         else:
             self._report(call, outcome, wake=wake)
 
     def _deliver(self, call: Call, outcome: Outcome, fate: Fate) -> None:
         """Report now, later, twice or never; on the loop."""
+        # It is no work any more, so it must not hold the clock that it waits for.
+        self._handed_over.discard(call)
         if fate.lost and cast("Run", call).stopping() is None:
             self._lost.add(call)
             return

@@ -158,16 +158,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Wait for events, until the next timer that is ``timeout`` seconds off."""
         if timeout is None or timeout <= 0:
             return select(timeout)
+        real, since = _REAL.now(), self._held_since
+        held = {work: since.get(work, real) for work in (*self._holds, *self._outside())}
+        self._held_since = held
+        # In this order: work wakes the loop before it ends, so if it is over, that is to be seen.
         events = select(0)
         if events:
             return events
-        now, real = self.clock.now(), _REAL.now()
+        now = self.clock.now()
         if self._pushed_to > now:
             self.clock.advance(min(timeout, self._pushed_to - now))
             return events
-        since = self._held_since
-        held = {work: since.get(work, real) for work in (*self._holds, *self._outside())}
-        self._held_since = held
         if not held:
             self.clock.advance(timeout)
             return events

@@ -234,17 +234,24 @@ class World:
 
     def _outside(self) -> Iterator[object]:
         """Everything that goes on outside of the event loop."""
-        for runtime in self._runtimes:
-            if runtime.home is None:
-                continue
-            if runtime.pump.turning:
-                yield "a turn"
-            for executor in runtime.executors.values():
-                if isinstance(executor, TamperedExecutor):
-                    yield from executor.at_work(runtime.asleep)
+        places = [
+            (runtime, executor)
+            for runtime in self._runtimes
+            if runtime.home is not None
+            for executor in runtime.executors.values()
+            if isinstance(executor, TamperedExecutor)
+        ]
+        for runtime, executor in places:
+            yield from executor.at_work(runtime.asleep)
         thread = self._plain_thread
         if thread is not None and not any(thread in runtime.asleep for runtime in self._runtimes):
             yield "plain code", self._naps
+        # Turns come last: it is in a turn that work ends and that threads are woken, so whoever
+        # was at work or awake after he was looked at is found here.
+        for runtime, executor in places:
+            yield from tuple(executor.turns)
+            if runtime.pump.turning:
+                yield "a turn"
 
     def _nap(self) -> None:
         """A thread has gone to sleep, perhaps the last that held the clock."""

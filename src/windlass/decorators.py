@@ -242,6 +242,8 @@ def recipe_of(function: Any) -> Recipe:
 
 # The recipes of undecorated functions; bounded, because lambdas come and go.
 _plain: dict[Any, Recipe] = {}
+known_recipe = _plain.get
+"""For whoever knows that it has a plain function, and has no call to spare."""
 _MANY = 512
 
 

@@ -11,6 +11,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, Self, TypeVar, overload
 
 from ._core.pools import Traits
@@ -32,7 +33,7 @@ from ._runtime.openings import tell_of
 from ._runtime.runtime import EXTERNAL, Runtime
 from ._runtime.signature import is_asynchronous
 from .byid import ById
-from .decorators import recipe_of, several, task
+from .decorators import known_recipe, recipe_of, several, task
 from .executors.coroutines import CoroutineExecutor
 from .executors.processes import ProcessExecutor
 from .executors.sequential import SequentialExecutor
@@ -165,7 +166,8 @@ class TaskManager(ById):
         and gets its result. Options ride on the function: ``submit(fetch.options(delay=5), url)``,
         or ``submit(task(func, timeout=5), x)`` for a function that is not decorated.
         """
-        return self._runtime.submit(recipe_of(func), args, kwargs)
+        known = known_recipe(func) if type(func) is FunctionType else None
+        return self._runtime.submit(known or recipe_of(func), args, kwargs)
 
     @overload
     def enqueue(

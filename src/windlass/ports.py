@@ -39,7 +39,7 @@ class Clock(Protocol):
 class Call(Protocol):
     """One attempt of one task, to be run by an executor.
 
-    A local executor runs it with ``run`` (plain thread) or ``run_async`` (event loop). One
+    A local executor runs it with ``run`` (plain thread) or ``begin`` (event loop). One
     whose calls leave the process reads ``function``, ``arguments`` and ``context`` and has the
     attempt run over there.
     """
@@ -74,8 +74,12 @@ class Call(Protocol):
         """
         ...
 
-    def run_async(self) -> Coroutine[Any, Any, Outcome]:
-        """Run the function in the running event loop. Never raises, not even CancelledError."""
+    def begin(self) -> Outcome | Coroutine[Any, Any, Outcome]:
+        """Run the function in the running event loop: to its end, or until it first waits.
+
+        What comes back is how it ended, or the rest, a generator to be awaited for that. Neither
+        raises, not even CancelledError.
+        """
         ...
 
     def interrupt(self) -> None:

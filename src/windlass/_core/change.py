@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .outcome import Err
-from .states import FAILED, PENDING, RUNNING, TaskStatus
+from .states import COMPLETED, FAILED, PENDING, RUNNING, TaskStatus
 from .task import Task
 
 if TYPE_CHECKING:
@@ -25,25 +25,35 @@ class Moves:
     """What has happened since the last time, in order when iterated over.
 
     ``submitted`` are the tasks that came in PENDING and with nothing special about them,
-    ``started`` those that were taken last; ``moved`` is everything between.
+    ``returned`` those that ended well and had nothing to them, and ``started`` those that were
+    taken last; ``moved`` is everything else, which came between.
     """
 
-    __slots__ = ("moved", "started", "submitted")
+    __slots__ = ("moved", "returned", "started", "submitted")
 
-    def __init__(self, submitted: list[Task], moved: list[Transition], started: list[Task]) -> None:
+    def __init__(
+        self,
+        submitted: list[Task],
+        returned: list[Task],
+        moved: list[Transition],
+        started: list[Task],
+    ) -> None:
         self.submitted = submitted
+        self.returned = returned
         self.moved = moved
         self.started = started
 
     def __iter__(self) -> Iterator[Transition]:
         for task in self.submitted:
             yield task, None, PENDING, task.created_at, 0, "submitted"
+        for task in self.returned:
+            yield task, RUNNING, COMPLETED, task.ended_at, task.run, "returned"
         yield from self.moved
         for task in self.started:
             yield task, PENDING, RUNNING, task.started_at, task.attempt, "started"
 
     def __len__(self) -> int:
-        return len(self.submitted) + len(self.moved) + len(self.started)
+        return len(self.submitted) + len(self.returned) + len(self.moved) + len(self.started)
 
 
 @dataclass(frozen=True, slots=True)

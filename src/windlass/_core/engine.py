@@ -208,7 +208,9 @@ class Engine(Lifecycle):
 
     def settle(self, reports: Iterable[Report], now: float) -> None:
         """Take in how attempts ended."""
-        ending, returned = self._ending, 0
+        ending, lent, children = self._ending, self.waits.lent, self.children
+        pools, remember = self.slots.pools, self.retention.append
+        returned, completed = self._returned, 0
         for task, run, outcome in reports:
             if task.run != run or task.status is not RUNNING:
                 self._late(task, run, now)
@@ -216,14 +218,24 @@ class Engine(Lifecycle):
                 self._close(task, now, left=True)
             elif type(outcome) is Ok:
                 # The common end, written out: this is the path a hundred thousand tasks take.
-                self._vacate(task)
+                spec = task.spec
+                pool = pools[spec.executor]
+                if lent and task in lent:
+                    self.waits.forget(task)
+                else:
+                    self.slots.release(pool)
                 task.status = COMPLETED
                 task.outcome = outcome
                 task.ended_at = now
-                returned += 1
-                attempt = run if task.notes is None else task.attempt
-                self._outbox.append((task, RUNNING, COMPLETED, now, attempt, "returned"))
-                self._after_end(task, now)
+                completed += 1
+                if task.notes is None and not (
+                    task.dependents or task.due or spec.timed or children or pool.traits.manual
+                ):
+                    returned.append(task)
+                    remember(task)
+                else:
+                    self._outbox.append((task, RUNNING, COMPLETED, now, task.attempt, "returned"))
+                    self._after_end(task, now)
             elif type(outcome) is Err:
                 self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
             elif type(outcome) is Again:
@@ -232,8 +244,8 @@ class Engine(Lifecycle):
                 assert isinstance(outcome, Cancelled)
                 self._vacate(task)
                 self._finish(task, CANCELLED, outcome, now, outcome.cause)
-        self.counts[RUNNING] -= returned
-        self.counts[COMPLETED] += returned
+        self.counts[RUNNING] -= completed
+        self.counts[COMPLETED] += completed
 
     def advance(self, now: float, wall: float) -> None:
         """Let everything happen that was to happen by now."""
@@ -253,7 +265,11 @@ class Engine(Lifecycle):
             return []
         taken = self.slots.pick(now)
         for task in taken:
-            self._start(task, now)
+            task.status = RUNNING
+            task.run += 1
+            task.started_at = now
+            if task.spec.timed:
+                self._set_alarms(task, now)
         self.counts[PENDING] -= len(taken)
         self.counts[RUNNING] += len(taken)
         self._started += taken
@@ -270,8 +286,8 @@ class Engine(Lifecycle):
 
     def drain(self) -> Moves:
         """What has happened since the last drain."""
-        moves = Moves(self._submitted, self._outbox, self._started)
-        self._submitted, self._outbox, self._started = [], [], []
+        moves = Moves(self._submitted, self._returned, self._outbox, self._started)
+        self._submitted, self._returned, self._outbox, self._started = [], [], [], []
         return moves
 
     def forget_old(self, now: float) -> list[Task]:

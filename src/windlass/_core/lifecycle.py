@@ -65,6 +65,7 @@ class Lifecycle:
         self.stops: list[tuple[Task, int]] = []
         # What happened since the last drain; see Moves.
         self._submitted: list[Task] = []
+        self._returned: list[Task] = []
         self._outbox: list[Transition] = []
         self._started: list[Task] = []
         self.stale_reports = 0
@@ -164,11 +165,14 @@ class Lifecycle:
         task.status = RUNNING
         task.run += 1
         task.started_at = now
+        if task.spec.timed:
+            self._set_alarms(task, now)
+
+    def _set_alarms(self, task: Task, now: float) -> None:
         spec = task.spec
-        if spec.timed:
-            self.timers.discard((task, "expires"))
-            if spec.timeout is not None:
-                self.timers.set((task, "timeout"), now + spec.timeout)
+        self.timers.discard((task, "expires"))
+        if spec.timeout is not None:
+            self.timers.set((task, "timeout"), now + spec.timeout)
 
     def _vacate(self, task: Task) -> None:
         """Give the slot of a RUNNING task back, unless it has lent it."""
@@ -290,12 +294,13 @@ class Lifecycle:
 
     def _tell_dependents(self, task: Task, now: float) -> None:
         dependents = task.dependents or ()
-        if task.status is COMPLETED:
+        succeeded = task.status is COMPLETED
+        if succeeded:
             task.dependents = None
         for dependent in dependents:
             if dependent.status is not WAITING:
                 continue
-            if shares_fate(dependent, task):
+            if not succeeded and shares_fate(dependent, task):
                 self._doomed.append((dependent, task))
             else:
                 dependent.missing -= 1

@@ -66,6 +66,8 @@ def find_stand_ins(args: Iterable[Any], kwargs: dict[str, Any] | None) -> list[S
     line: list[Any] = [*args, *(kwargs or {}).values()][::-1]
     while line:
         value = line.pop()
+        if type(value) is tuple and _ATOMS.issuperset(map(type, value)):
+            continue
         if isinstance(value, _STAND_INS):
             stand_in = value._windlass_handle if isinstance(value, Output) else value
             found.setdefault(id(getattr(stand_in, "_job", stand_in)), stand_in)
@@ -108,6 +110,18 @@ def filled(
     args: tuple[Any, ...], kwargs: dict[str, Any], value_for: Callable[[Any], Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with each handle replaced by ``value_for`` it; what holds none is shared."""
+    if not kwargs:
+        flat = []
+        for value in args:
+            kind = type(value)
+            if kind is TaskHandle:
+                flat.append(value_for(value))
+            elif kind in _ATOMS:
+                flat.append(value)
+            else:
+                break
+        else:
+            return tuple(flat), kwargs
     fill = _Filling(value_for).fill
     return (
         tuple([value if type(value) in _ATOMS else fill(value) for value in args]),

@@ -47,7 +47,8 @@ class ItemHandle(TaskHandle[R_co]):
     __slots__ = ("_index",)
 
     def __init__(self, job: Job, runtime: Runtime, index: int) -> None:
-        TaskHandle.__init__(self, job, runtime)  # super() costs twice as much, per item
+        self._job = job
+        self._runtime = runtime
         self._index = index
 
     def _pick(self, value: Any) -> R_co:

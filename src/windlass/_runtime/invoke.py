@@ -1,6 +1,6 @@
 """Running one attempt: from a function and its arguments to an Outcome, and never an exception.
 
-Three ways lead through here. ``drive`` steps a coroutine on an event loop. ``call`` runs a function
+Three ways lead through here. ``begin`` steps a coroutine on an event loop. ``call`` runs a function
 in a thread. A parcel uses ``call`` in another process. All of them set ``current_task()``, enter
 what ``manager.around(...)`` asks for, turn exceptions into outcomes and run the clean-ups.
 
@@ -15,7 +15,7 @@ import asyncio
 import inspect
 import types
 from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import OK_NONE, Again, Cancelled, Err, Ok, Outcome
 from ..errors import Snooze, TaskCancellationError
@@ -43,29 +43,56 @@ def outcome_of(error: BaseException, link: Link) -> Outcome:
     return Err(error, luck=random())  # noqa: S311  # spreads retries, guards no secret
 
 
-@types.coroutine
-def drive(run: Run) -> Generator[Any, Any, Outcome]:
-    """Run an attempt on the running event loop, in the task's own context."""
-    job = run.job
+def begin(run: Run) -> Outcome | Coroutine[Any, Any, Outcome]:
+    """Run an attempt on the running event loop, in the task's own context, until it first waits.
+
+    What never waits, as most short coroutines never do, needs no generator to be driven by.
+    """
     context = run.context()
     outcome: Outcome
     try:
-        coroutine, step = context.run(_begin, run, job)
-        if coroutine is None:
-            outcome = OK_NONE if step is None else Ok(step)
-        else:
-            outcome = Ok((yield from _steps(context, coroutine, step)))
+        coroutine, step = context.run(_begin, run, run.job)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
+        outcome = outcome_of(error, run)
+    else:
+        if coroutine is not None:
+            return cast("Coroutine[Any, Any, Outcome]", _go_on(run, context, coroutine, step))
+        outcome = OK_NONE if step is None else Ok(step)
+    if run.cleanups is None:
+        return outcome
+    return cast("Coroutine[Any, Any, Outcome]", _clean_up(run, context, outcome))
+
+
+@types.coroutine
+def _go_on(
+    run: Run, context: Context, coroutine: Coroutine[Any, Any, Any], step: Any
+) -> Generator[Any, Any, Outcome]:
+    outcome: Outcome
+    try:
+        outcome = Ok((yield from _steps(context, coroutine, step)))
     except BaseException as error:
         if is_closing(error):
             raise
-        outcome = outcome_of(error, run)  # whatever it is, it is this task's failure
+        outcome = outcome_of(error, run)
     if run.cleanups is not None:
-        cause = outcome.error if type(outcome) is Err else None
-        closing, step = context.run(_first_step, run.cleanups.close_async(cause))
-        if closing is not None:
-            yield from _steps(context, closing, step)
-        run.note_cleanup_errors(run.cleanups.errors)
+        yield from _clean_up(run, context, outcome)
     return outcome
+
+
+@types.coroutine
+def _clean_up(run: Run, context: Context, outcome: Outcome) -> Generator[Any, Any, Outcome]:
+    cleanups = run.cleanups
+    assert cleanups is not None
+    cause = outcome.error if type(outcome) is Err else None
+    closing, step = context.run(_first_step, cleanups.close_async(cause))
+    if closing is not None:
+        yield from _steps(context, closing, step)
+    run.note_cleanup_errors(cleanups.errors)
+    return outcome
+
+
+WAYS_IN = frozenset({begin.__code__, _go_on.__code__, _clean_up.__code__})
+"""By these frames the watchdog tells that the loop's thread is in a task."""
 
 
 def _steps(

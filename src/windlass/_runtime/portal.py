@@ -25,17 +25,17 @@ logger = logging.getLogger("windlass")
 class Portal:
     """The way onto one event loop."""
 
-    __slots__ = ("_calls", "_scheduled", "_thread", "loop")
+    __slots__ = ("_calls", "_scheduled", "loop", "thread")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         self.loop = loop
-        self._thread = thread
+        self.thread = thread
         self._calls: deque[Callable[[], Any]] = deque()
         self._scheduled = False
 
     def here(self) -> bool:
         """Whether this is the loop's own thread."""
-        return threading.get_ident() == self._thread
+        return threading.get_ident() == self.thread
 
     def post(self, call: Callable[[], Any]) -> bool:
         """Have ``call`` called on the loop soon, from any thread. False: the loop is closed."""

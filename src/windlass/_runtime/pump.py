@@ -51,7 +51,7 @@ class Pump:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._inbox: deque[tuple[Task, int, Outcome]] = deque()
-        self._awake = False
+        self.awake = False
         self._turning = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = Context()
@@ -65,7 +65,7 @@ class Pump:
         self._loop, self._thread = loop, thread
         # Turns are nobody's: not even of the task whose submit or wait led to one.
         self._context = Context()
-        self._awake = False
+        self.awake = False
         self.wake()
 
     def detach(self) -> None:
@@ -77,22 +77,22 @@ class Pump:
 
     def wake(self) -> None:
         """Have a turn soon; callable from any thread, and free while one is due anyway."""
-        if self._awake or self._loop is None:
+        if self.awake or self._loop is None:
             return
-        self._awake = True
+        self.awake = True
         try:
             if threading.get_ident() == self._thread:
                 self._loop.call_soon(self._on_wake, context=self._context)
             else:
                 self._loop.call_soon_threadsafe(self._on_wake, context=self._context)
         except RuntimeError:  # the loop was closed under us; there is nobody left to tell
-            self._awake = False
+            self.awake = False
 
     def report(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
         """Take in how a call ended; the executors' door."""
         run: Run = call  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
         self._inbox.append((run.job, run.number, outcome))
-        if wake and not self._awake:
+        if wake and not self.awake:
             self.wake()
 
     @property
@@ -102,7 +102,7 @@ class Pump:
 
     def turn_now(self) -> None:
         """Have a turn right away if there is reason to, or see to it that there is one soon."""
-        if not (self._inbox or self._awake):
+        if not (self._inbox or self.awake):
             return
         if self._turning.acquire(blocking=False):
             try:
@@ -113,7 +113,7 @@ class Pump:
             self.wake()
 
     def _on_wake(self) -> None:
-        if self._awake:
+        if self.awake:
             self.turn()
 
     def turn(self) -> None:
@@ -122,7 +122,7 @@ class Pump:
             self._turn()
 
     def _turn(self) -> None:
-        self._awake = False
+        self.awake = False
         runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
         now, wall = runtime.clock.now(), runtime.clock.wall()
         with runtime.lock:
@@ -168,12 +168,24 @@ class Pump:
         runtime = self._runtime
         resumptions = runtime.resumptions
         noteworthy: list[Transition] = []
+        job: Job
+        for task in moves.returned:
+            if resumptions and (wake := resumptions.pop(task, None)):
+                wake()
+            job = task  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+            # ``let_go``, written out.
+            job.call = job.kwargs = job.context = None
+            job.args = ()
+            watcher = job.watcher
+            if watcher is not None:
+                job.watcher = None
+                watcher(job)
         for transition in moves.moved:
             task, before, after, _, _, _ = transition
             if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
                 wake()  # it ended while it was in line for its slot; let what is left unwind
             if after in TERMINAL:
-                job: Job = task  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+                job = task  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
                 job.call = None
                 if after is COMPLETED:
                     job.let_go()

@@ -7,14 +7,14 @@ manager. It names the run it belongs to, so that whatever it says later counts f
 from __future__ import annotations
 
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import Ok
 from .._core.policies import NO_RETRY
 from .._core.states import RUNNING
 from .arguments import filled
 from .current import stopping_error
-from .invoke import call, drive
+from .invoke import begin, call
 from .parcel import TaskParcel
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Run:
     def loop(self) -> asyncio.AbstractEventLoop | None:
         return self.job.loop
 
-    def run_async(self) -> Coroutine[Any, Any, Outcome]:
-        return cast("Coroutine[Any, Any, Outcome]", drive(self))  # it is marked as one
+    def begin(self) -> Outcome | Coroutine[Any, Any, Outcome]:
+        return begin(self)
 
     def run(self) -> Outcome:
         outcome = self.context().run(

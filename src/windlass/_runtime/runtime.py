@@ -62,6 +62,7 @@ EXTERNAL = "external"
 BY_HAND = Traits(slots=sys.maxsize, local=False, manual=True)
 
 _get_running_loop = asyncio._get_running_loop
+_get_ident = threading.get_ident
 
 
 class Runtime:
@@ -113,7 +114,9 @@ class Runtime:
             return self.submit_job(self.job(recipe, args, kwargs))
         handles = find_handles(args, kwargs) if args or kwargs else None
         # An empty context is not kept: one object less for the collector to trace.
-        context, loop = copy_context() or None, self.loop_here()
+        context, home = copy_context() or None, self.home
+        # ``loop_here``, written out.
+        loop = None if home is not None and home.thread == _get_ident() else _get_running_loop()
         with self.lock:
             if not self.accepting:
                 raise closed_error()
@@ -123,7 +126,8 @@ class Runtime:
             if handles:
                 job.dependencies = dependencies_of(job, handles, (), self)
             self.engine.add(job, now)
-        self.pump.wake()
+        if not self.pump.awake:
+            self.pump.wake()
         return TaskHandle(job, self)
 
     def submit_job(self, job: Job) -> TaskHandle[Any]:

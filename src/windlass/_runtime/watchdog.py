@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from .._core.states import RUNNING
-from .invoke import drive
+from .invoke import WAYS_IN
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 logger = logging.getLogger("windlass")
-
-_DRIVE = drive.__code__
 
 
 class Watchdog:
@@ -80,7 +78,7 @@ def _blame(frame: FrameType) -> tuple[str | None, str]:
     place: FrameType | None = None
     current: FrameType | None = frame
     while current is not None:
-        if current.f_code is _DRIVE:
+        if current.f_code in WAYS_IN:
             label = current.f_locals["run"].job.label
             chosen = place or innermost
             return (

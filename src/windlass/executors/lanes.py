@@ -19,7 +19,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from .._core.outcome import Cancelled, Err, Ok
+from .._core.outcome import Again, Cancelled, Err, Ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # A lane lets the loop breathe after so many calls in a row.
 _IN_A_ROW = 256
 _SPARE_LANES = 128
+_OUTCOMES = (Ok, Err, Again, Cancelled)
 
 
 class LaneExecutor:
@@ -234,7 +235,8 @@ class Lanes:
                 call = queue.popleft()
                 call.place = me
                 try:
-                    outcome = await call.run_async()
+                    ended = call.begin()
+                    outcome = ended if isinstance(ended, _OUTCOMES) else await ended
                 except GeneratorExit:  # the loop is gone, and this lane is collected
                     report(call, Err(_closed_loop(call), raised=False))
                     raise

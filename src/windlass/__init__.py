@@ -27,10 +27,13 @@ from .errors import DeadlockError as DeadlockError
 from .errors import DuplicateTaskError as DuplicateTaskError
 from .errors import InvalidTaskStateError as InvalidTaskStateError
 from .errors import ManagerClosedError as ManagerClosedError
+from .errors import NotDurableError as NotDurableError
 from .errors import QueueFullError as QueueFullError
 from .errors import RemoteError as RemoteError
 from .errors import SerializationError as SerializationError
 from .errors import Snooze as Snooze
+from .errors import StoreCorruptError as StoreCorruptError
+from .errors import StoreError as StoreError
 from .errors import TaskCancellationError as TaskCancellationError
 from .errors import TaskCrashedError as TaskCrashedError
 from .errors import TaskDependencyError as TaskDependencyError

@@ -12,10 +12,14 @@
     ├── QueueFullError            max_pending is reached
     ├── DeadlockError             waiting here would never end
     ├── ManagerClosedError        the manager is not open
-    └── SerializationError        a value cannot cross over to another process
+    ├── SerializationError        a value cannot cross over to another process, or be stored
+    ├── NotDurableError           a task that cannot be kept in a file was given to one
+    └── StoreError                the file that keeps the tasks failed
+        └── StoreCorruptError     what it holds is damaged
 
-    RemoteError                   stands for what a function raised in another process, where its
-                                  type cannot be rebuilt here: the original_error
+    RemoteError                   stands for what a function raised in another process or an
+                                  earlier run, where its type cannot be rebuilt here: the
+                                  original_error
     Snooze                        not an error: a task raises it to be put off
 
 Two names are kept apart on purpose: a *task* that runs out of time is a
@@ -36,10 +40,13 @@ __all__ = [
     "DuplicateTaskError",
     "InvalidTaskStateError",
     "ManagerClosedError",
+    "NotDurableError",
     "QueueFullError",
     "RemoteError",
     "SerializationError",
     "Snooze",
+    "StoreCorruptError",
+    "StoreError",
     "TaskCancellationError",
     "TaskCrashedError",
     "TaskDependencyError",
@@ -178,7 +185,7 @@ def _both(original: type[BaseException]) -> type[TaskExecutionError] | None:
 
 
 class RemoteError(Exception):
-    """Stands for an exception of another process whose own type cannot be rebuilt here."""
+    """Stands for an exception of elsewhere, or of earlier, whose own type cannot be rebuilt."""
 
     def __init__(self, type_name: str, text: str, traceback: str = "") -> None:
         super().__init__(type_name, text, traceback)
@@ -237,7 +244,19 @@ class DeadlockError(TaskError):
 
 
 class SerializationError(TaskError):
-    """A value cannot be sent to another process."""
+    """A value cannot be sent to another process, or stored, or rebuilt from what was stored."""
+
+
+class NotDurableError(TaskError):
+    """What was submitted cannot be kept in a file: only functions with ``@task`` can."""
+
+
+class StoreError(TaskError):
+    """The file that keeps the tasks cannot be read, written or understood."""
+
+
+class StoreCorruptError(StoreError):
+    """Something stored is not what was once written: its checksum or its form is wrong."""
 
 
 class ManagerClosedError(TaskError, RuntimeError):

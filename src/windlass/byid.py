@@ -12,6 +12,7 @@ from ._core.outcome import Ok
 from ._core.policies import Retry
 from ._core.states import TaskPriority, TaskStatus
 from ._numbers import require_count, require_seconds, require_share
+from ._runtime.external import ExternalTask
 from ._runtime.handle import TaskHandle, error_of
 from .errors import InvalidTaskStateError, TaskNotFoundError
 
@@ -93,10 +94,20 @@ class ById:
             )
         return self._runtime.release(job)
 
-    def cancel_task(self, task: TaskHandle[Any] | str) -> bool:
-        """Cancel a task; False if it had ended or is unknown."""
+    def drive(self, task: TaskHandle[Any] | str) -> ExternalTask:
+        """Do a registered task by hand instead of having it executed; see ``external``.
+
+        ``drive(id).start()`` takes it in hand for good. Until then it can still be executed; what
+        was executed can no longer be driven, and the verbs of what is returned say False.
+        """
+        return ExternalTask(self._job(task), self._runtime)
+
+    def cancel_task(self, task: TaskHandle[Any] | str, cause: str = "asked") -> bool:
+        """Cancel a task, with a few words on why; False if it had ended or is unknown."""
+        if not isinstance(cause, str):
+            raise TypeError(f"cause= takes a text, not {cause!r}")
         job = self._runtime.find(task)
-        return job is not None and self._runtime.cancel(job)
+        return job is not None and self._runtime.cancel(job, cause)
 
     def get_task(self, task: TaskHandle[Any] | str) -> TaskInfo | None:
         """All there is to know about a task."""
@@ -193,6 +204,11 @@ class ById:
     def cleanup(self, older_than: float = 0.0) -> int:
         """Forget the tasks that ended more than ``older_than`` seconds ago; returns how many."""
         return self._runtime.cleanup(require_seconds("older_than", older_than, zero=True))
+
+    def forget(self, task: TaskHandle[Any] | str) -> bool:
+        """Forget one task that has ended; False if it has not, or is unknown."""
+        job = self._runtime.find(task)
+        return job is not None and self._runtime.forget(job)
 
     def _job(self, task: TaskHandle[Any] | str) -> Job:
         job = self._runtime.find(task)

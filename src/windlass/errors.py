@@ -29,6 +29,7 @@ Two names are kept apart on purpose: a *task* that runs out of time is a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
@@ -58,17 +59,28 @@ __all__ = [
 
 
 class TaskError(Exception):
-    """The root of everything Windlass raises about a task."""
+    """The root of everything Windlass raises about a task.
+
+    Made of ``(message, task_id, details)``; ``(message, details, cause)``, as older programs
+    have it, is understood as well.
+    """
 
     def __init__(
         self,
         message: str,
-        task_id: str | None = None,
-        details: dict[str, Any] | None = None,
+        task_id: str | Mapping[str, Any] | None = None,
+        details: Mapping[str, Any] | BaseException | None = None,
+        cause: BaseException | None = None,
     ) -> None:
         super().__init__(message)
+        if isinstance(details, BaseException):
+            details, cause = None, details
+        if isinstance(task_id, Mapping):
+            task_id, details = None, task_id
         self.task_id = task_id
-        self.details = details or {}
+        self.details = dict(details or {})
+        if cause is not None:
+            self.__cause__ = cause
 
     @property
     def message(self) -> str:

@@ -69,6 +69,8 @@ class TaskManager(ById):
             stopped; beyond that a stopped call keeps its slot until it returns.
         max_waiting_threads: how many tasks in threads may wait for other tasks at once.
         watchdog: report what blocks the event loop for so many seconds; None for never.
+        own_loop: live on a thread with an event loop of its own even where one is running, and
+            so outlive that; coroutines still run on the loop they were submitted on.
         clock: where the time comes from, for tests.
     """
 
@@ -87,6 +89,7 @@ class TaskManager(ById):
         max_abandoned_threads: int = 64,
         max_waiting_threads: int = 256,
         watchdog: float | None = 1.0,
+        own_loop: bool = False,
         clock: Clock | None = None,
     ) -> None:
         if wrong:
@@ -141,7 +144,7 @@ class TaskManager(ById):
             keep_count=retention_count,
         )
         super().__init__(runtime)
-        self._doors = Doors(runtime, watchdog)
+        self._doors = Doors(runtime, watchdog, own_loop=own_loop)
         log_changes(runtime.bus)
 
     def __repr__(self) -> str:

@@ -268,3 +268,15 @@ def test_a_snooze_takes_seconds():
     assert Snooze(0).delay == 0.0
     with pytest.raises(ValueError, match="delay must be zero or more seconds, not -1"):
         Snooze(-1)
+
+
+def test_both_orders_of_a_task_errors_arguments_are_understood():
+    boom = ValueError("boom")
+    newer = TaskError("m", "id-1", {"a": 1})
+    older = TaskError("m", {"a": 1}, boom)
+    assert (newer.task_id, newer.details, newer.__cause__) == ("id-1", {"a": 1}, None)
+    assert (older.task_id, older.details, older.__cause__) == (None, {"a": 1}, boom)
+    assert TaskError("m", None, boom).__cause__ is boom
+    named = TaskError("m", details={"a": 1}, cause=boom)
+    assert (named.details, named.__cause__) == ({"a": 1}, boom)
+    assert TaskError("m").details == {}

@@ -341,3 +341,61 @@ async def test_forgotten_tasks_leave_no_trace_in_memory():
         tm.cleanup()
         await tm.submit(double_async, 1)
         await asyncio.sleep(0)
+
+
+@on_a_loop
+async def test_a_cancellation_may_say_why():
+    async with TaskManager() as tm:
+        id = tm.register_task("never", double, 1)
+        with pytest.raises(TypeError, match="cause="):
+            tm.cancel_task(id, cause=5)
+        assert tm.cancel_task(id, "not needed")
+        assert tm.get_task(id).cause == "not needed"
+        assert not tm.cancel_task(id, "twice")
+
+
+@on_a_loop
+async def test_one_task_is_forgotten():
+    async with TaskManager() as tm:
+        kept, gone = tm.submit(double, 1), tm.register_task("gone", double, 2)
+        assert not tm.forget(gone), "it has not ended"
+        await tm.execute_task(gone)
+        await kept
+        assert tm.forget(gone)
+        assert tm.get_task(gone) is None
+        assert not tm.forget(gone)
+        assert tm.get_task(kept) is not None
+        assert tm.register_task("anew", double, 3, task_id=gone) == gone
+
+
+def test_registered_in_plain_code_it_runs_on_the_loop_that_executes_it():
+    async def loop_here():
+        return asyncio.get_running_loop()
+
+    with TaskManager() as tm:
+        water = tm.register_task("water", loop_here)
+        tea = tm.register_task("tea", loop_here, dependencies=[water])
+
+        async def execute():
+            ours = asyncio.get_running_loop()
+            assert await tm.execute_task(tea) is ours
+            assert tm.get_task_result(water) is ours
+
+        asyncio.run(execute())
+        coffee = tm.register_task("coffee", loop_here)
+        assert tm.execute_task(coffee).result().is_running(), "the manager's own"
+
+
+@on_a_loop
+async def test_a_task_as_a_future():
+    async with TaskManager() as tm:
+        door = Door()
+        handle = tm.submit(door, 7)
+        future = handle.as_future()
+        assert not future.done()
+        door.open()
+        assert await asyncio.wrap_future(future) == 7
+        assert handle.as_future().result(0) == 7
+        broken = tm.submit(fail).as_future()
+        with pytest.raises(ValueError, match="broken"):
+            await asyncio.wrap_future(broken)

@@ -676,3 +676,30 @@ async def test_a_task_knows_nothing_of_who_closed(caplog):
         tm.subscribe(lambda batch: seen.append(current_task().id))
         await tm.submit(closes)
     assert set(seen) == {""}
+
+
+def test_on_a_loop_of_its_own_it_outlives_those_of_others():
+    tm = TaskManager(own_loop=True)
+
+    async def use(x):
+        ours = asyncio.get_running_loop()
+        tm.start()
+        handle = tm.submit(double, x)
+
+        async def where():
+            return asyncio.get_running_loop()
+
+        assert await tm.submit(where) is ours, "a coroutine still runs where it was submitted"
+        return await handle
+
+    assert asyncio.run(use(1)) == 2
+    assert tm.is_open
+    assert asyncio.run(use(2)) == 4
+    assert tm.submit(double_async, 3).result(SOON) == 6
+
+    async def leave():
+        await tm.shutdown()
+
+    asyncio.run(leave())
+    assert not tm.is_open
+    assert not windlass_threads()

@@ -137,3 +137,39 @@ async def test_a_key_makes_it_idempotent():
         ext = tm.external("e", key="k")
         assert tm.external("e", key="k").id == ext.id
         ext.complete()
+
+
+@on_a_loop
+async def test_a_registered_task_can_be_done_by_hand_instead():
+    async with TaskManager() as tm:
+        first = tm.register_task("first", double, 1)
+        second = tm.register_task("second", double, 2, dependencies=[first], timeout=60)
+        by_hand = tm.drive(second)
+        assert not by_hand.start()
+        assert tm.get_task_status(first) == "pending", "what it waits for is nobody's yet"
+        assert tm.drive(first).complete("one")
+        assert by_hand.start()
+        assert by_hand.set_progress(0.5, "half")
+        assert by_hand.complete("two")
+        assert not by_hand.fail("late")
+        assert [tm.get_task_result(id) for id in (first, second)] == ["one", "two"]
+        failed = tm.register_task("third", double, 3)
+        assert tm.drive(failed).fail("no")
+        again = tm.retry(failed)
+        assert again.complete("now")
+        assert await again == "now"
+
+
+@on_a_loop
+async def test_what_was_executed_is_not_driven():
+    async with TaskManager() as tm:
+        door = Door()
+        id = tm.register_task("busy", door, "its own")
+        driven = tm.drive(id)
+        result = tm.execute_task(id)
+        await door.came()
+        assert not driven.start()
+        assert not driven.complete("not this")
+        assert not driven.fail("nor this")
+        door.open()
+        assert await result == "its own"

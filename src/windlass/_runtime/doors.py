@@ -38,8 +38,9 @@ _OBSERVERS_PATIENCE = 2.0
 class Doors:
     """Opens and closes one runtime; see the module."""
 
-    def __init__(self, runtime: Runtime, watchdog_seconds: float | None) -> None:
+    def __init__(self, runtime: Runtime, watchdog_seconds: float | None, *, own_loop: bool) -> None:
         self._runtime = runtime
+        self._own_loop = own_loop
         self._watchdog_seconds = watchdog_seconds
         self.new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
         """Makes the loop that plain code has none of."""
@@ -68,7 +69,7 @@ class Doors:
                 opened.keep(None)
                 return opened
         loop = asyncio._get_running_loop()
-        if loop is not None:
+        if loop is not None and not self._own_loop:
             self._open_here(runtime.portal(loop), loop, threading.get_ident())
             opened.keep(None)
             return opened
@@ -85,7 +86,8 @@ class Doors:
                 opened.keep(None)
 
         home.post(open_there)
-        opened.result()
+        opened._block(None)  # a moment, even for a running loop: whoever opened may submit
+        opened._value()
         return opened
 
     def _open_here(self, home: Portal, loop: asyncio.AbstractEventLoop, thread: int) -> None:

@@ -33,11 +33,9 @@ class ManagerExecutor(Executor):
         if self._closed:
             raise RuntimeError("cannot submit after shutdown")
         handle = self._runtime.submit(self._runtime.recipe_of(fn), args, kwargs)
-        future = TaskFuture(handle)
+        future = follow(handle)
         self._open.add(future)
         future.add_done_callback(self._open.discard)
-        if not handle._watch(future.ended):
-            future.ended(handle._job)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # concurrent.futures says so
@@ -49,6 +47,14 @@ class ManagerExecutor(Executor):
         if wait:
             for future in list(self._open):
                 future.exception() if not future.cancelled() else None
+
+
+def follow(handle: TaskHandle[Any]) -> TaskFuture:
+    """A future that ends as the task does."""
+    future = TaskFuture(handle)
+    if not handle._watch(future.ended):
+        future.ended(handle._job)
+    return future
 
 
 class TaskFuture(Future[Any]):

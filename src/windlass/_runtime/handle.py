@@ -10,6 +10,7 @@ from .wait import Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from .._core.info import TaskInfo
     from .._core.outcome import Outcome
@@ -74,6 +75,12 @@ class TaskHandle(Wait[R_co]):
     def output(self) -> R_co:
         """Stands for the result, to be passed to other tasks; there is nothing to touch yet."""
         return cast("R_co", Output(self))
+
+    def as_future(self) -> Future[R_co]:
+        """The task as a ``concurrent.futures.Future``, for what waits for those."""
+        from .futures import follow  # noqa: PLC0415  # concurrent.futures is slow to import
+
+        return follow(self)
 
     def done(self) -> bool:
         """Whether the task has ended."""

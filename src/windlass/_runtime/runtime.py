@@ -24,7 +24,7 @@ from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err, Ok
 from .._core.pools import Traits
-from .._core.states import FAILED, RUNNING
+from .._core.states import FAILED, PENDING, RUNNING
 from ..errors import (
     ManagerClosedError,
     QueueFullError,
@@ -243,10 +243,20 @@ class Runtime:
         return cast("Job | None", self.engine.tasks.get(task))
 
     def release(self, job: Job) -> TaskHandle[Any]:
-        """Let a held job run when it can."""
+        """Let a held job run when it can, with the held jobs it depends on.
+
+        Those that were registered where no event loop was running belong to the one here.
+        """
+        loop = self.loop_here()
         with self.lock:
             if not self.accepting:
                 raise closed_error()
+            if loop is not None:
+                line = [job]
+                while line:
+                    if (held := line.pop()).held:
+                        held.loop = held.loop or loop
+                        line.extend(cast("Iterable[Job]", held.dependencies))
             self.engine.release(job, self.clock.now())
         self.pump.wake()
         return TaskHandle(job, self)
@@ -272,11 +282,19 @@ class Runtime:
         return kind(cast("Job", renewed[0]), self)
 
     def by_hand(self, job: Job, outcome: Outcome | None = None) -> bool:
-        """Start an external job, or with an ``outcome`` end it; False if it cannot be."""
+        """Start an external job, or with an ``outcome`` end it; False if it cannot be.
+
+        A held job that waits for nothing else becomes an external one.
+        """
         with self.lock:
             now = self.clock.now()
+            if job.held and job.status is PENDING:
+                job.recipe = job.recipe.with_spec(executor=EXTERNAL)  # for a retry as well
+                job.spec = job.recipe.spec
+                self.engine.release(job, now)
             started = self.engine.start_by_hand(job, now)
-            done = started if outcome is None else job.status is RUNNING
+            external = job.spec.executor == EXTERNAL
+            done = started if outcome is None else external and job.status is RUNNING
             if done and outcome is not None:
                 self.engine.settle([(job, job.run, outcome)], now)
         self.pump.wake()
@@ -321,6 +339,14 @@ class Runtime:
             forgotten = [task for task in old if self.engine.forget(task)]
         self.note_forgotten(forgotten)
         return len(forgotten)
+
+    def forget(self, job: Job) -> bool:
+        """Forget one job; False if it has not ended."""
+        with self.lock:
+            forgotten = job.outcome is not None and self.engine.forget(job)
+        if forgotten:
+            self.note_forgotten([job])
+        return forgotten
 
     def explain(self, job: Job) -> str:
         """Why a job is not running, or how it ended."""

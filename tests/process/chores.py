@@ -76,3 +76,16 @@ def have_a_child():
 @task(executor="process")
 def wait_for_a_child():
     return current_task().submit(double, 21).result()
+
+
+def grow(line):
+    line.append(None)
+    return len(line)
+
+
+class Growing:
+    def __init__(self):
+        self.line = []
+
+    def grow(self):
+        return grow(self.line)

@@ -29,7 +29,7 @@ class Office:
         self.loop = asyncio.get_running_loop()
         executor.open(self.loop, self.report, lambda: None)
 
-    def report(self, call, outcome):
+    def report(self, call, outcome, *, wake=True):
         assert call not in self.outcomes, "reported twice"
         self.outcomes[call] = outcome
         if call in self.ended:
@@ -75,7 +75,7 @@ async def opened(slots=2, grace=0.2):
     try:
         yield office
     finally:
-        pids = list(executor._crew.workers)
+        pids = list(executor._crew.workers) if executor._crew is not None else []
         executor.close()
         assert all([await asyncio.to_thread(gone, pid) for pid in pids])
 

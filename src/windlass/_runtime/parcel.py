@@ -1,8 +1,16 @@
-"""A task that travels: everything an attempt needs in another process, and how it runs there."""
+"""A task that travels: everything an attempt needs in another process, and how it runs there.
+
+To pack a function, and to find it again over there, costs more than all else that a small call is
+made of. So a function that goes by its name travels as bytes which are made once, and every worker
+remembers what they stand for. What has a state of its own (a bound method, a partial, any object
+that can be called) is packed with each call: no call may see what another one left in it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import pickle
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DeadlockError
@@ -14,6 +22,11 @@ if TYPE_CHECKING:
 
     from .._core.outcome import Outcome
     from .cleanups import Cleanups
+
+# How many functions are remembered, here and there; past that, all are learnt anew.
+_MANY = 512
+_going: dict[Any, bytes] = {}
+_come: dict[bytes, Callable[..., Any]] = {}
 
 
 class Channel(Protocol):
@@ -35,7 +48,24 @@ class Channel(Protocol):
 
 
 class TaskParcel:
-    """A task's call, picklable. The receiving worker calls ``run``."""
+    """A task's call, picklable. The receiving worker calls ``run``.
+
+    While it runs over there it is also ``current_task()``'s way to the manager, see ``Link``.
+    """
+
+    __slots__ = (
+        "_channel",
+        "args",
+        "around",
+        "attempt",
+        "cleanups",
+        "function",
+        "kwargs",
+        "metadata",
+        "name",
+        "restored",
+        "task_id",
+    )
 
     def __init__(
         self,
@@ -58,41 +88,35 @@ class TaskParcel:
         self.args = args
         self.kwargs = kwargs
         self.around = around
+        self.cleanups: Cleanups | None = None
+        self._channel: Channel
 
     def __reduce__(self) -> Any:
-        return TaskParcel, tuple(self.__dict__.values())
+        return _arrived, (
+            self.task_id,
+            self.name,
+            self.attempt,
+            self.metadata,
+            self.restored,
+            _packed(self.function),
+            self.args,
+            self.kwargs,
+            self.around,
+        )
 
     def run(self, channel: Channel) -> Outcome:
         """Run the attempt here, in the main thread of a worker process."""
         install_log_context()
-        link = _RemoteLink(self, channel)
-        outcome = call(
-            link, self.function, lambda: (self.args, self.kwargs), self.around, _await_here
-        )
-        if link.cleanups is not None and link.cleanups.errors:
-            channel.send("cleanup", link.cleanups.errors)
+        self._channel = channel
+        outcome = call(self, self.function, self._arguments, self.around, _await_here)
+        if self.cleanups is not None and self.cleanups.errors:
+            channel.send("cleanup", self.cleanups.errors)
         return outcome
 
+    def _arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return self.args, self.kwargs
 
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable
-
-
-def _await_here(awaitable: Any) -> Any:
-    return asyncio.run(_awaited(awaitable))
-
-
-class _RemoteLink:
-    """``current_task()``'s way to the manager from another process."""
-
-    def __init__(self, parcel: TaskParcel, channel: Channel) -> None:
-        self.cleanups: Cleanups | None = None
-        self.task_id = parcel.task_id
-        self.name = parcel.name
-        self.attempt = parcel.attempt
-        self.metadata = parcel.metadata
-        self.restored = parcel.restored
-        self._channel = channel
+    # -- as a Link -----------------------------------------------------------------------------
 
     def stopping(self) -> str | None:
         return "asked" if self._channel.cancelled else None
@@ -112,10 +136,57 @@ class _RemoteLink:
         return ChildElsewhere(self._channel.ask("submit", (func, args, kwargs)), self)
 
 
+def _packed(function: Any) -> Any:
+    """``function`` as bytes that will do for all of its calls, or itself if there are none."""
+    by_name = isinstance(getattr(function, "__wrapped__", function), (FunctionType, type))
+    if not by_name or type(function).__hash__ is None:
+        return function
+    packed = _going.get(function)
+    if packed is None:
+        packed = pickle.dumps(function, 5)
+        if pickle.loads(packed) is not pickle.loads(packed):  # noqa: S301  # our own
+            return function  # not its name: a copy is made each time
+        _remember(_going, function, packed)
+    return packed
+
+
+def _arrived(
+    task_id: str,
+    name: str,
+    attempt: int,
+    metadata: dict[str, Any],
+    restored: Any,
+    function: Any,
+    *rest: Any,
+) -> TaskParcel:
+    """The parcel over there."""
+    if type(function) is bytes:
+        packed = function
+        function = _come.get(packed)
+        if function is None:
+            function = pickle.loads(packed)  # noqa: S301  # from our own manager
+            _remember(_come, packed, function)
+    return TaskParcel(task_id, name, attempt, metadata, restored, function, *rest)
+
+
+def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
+    if len(known) >= _MANY:
+        known.clear()
+    known[key] = value
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _await_here(awaitable: Any) -> Any:
+    return asyncio.run(_awaited(awaitable))
+
+
 class ChildElsewhere:
     """A child that was submitted from a worker process: it has an id and cannot be awaited."""
 
-    def __init__(self, id: str, parent: _RemoteLink) -> None:
+    def __init__(self, id: str, parent: TaskParcel) -> None:
         self.id = id
         self._parent = parent
 

@@ -2,24 +2,26 @@
 
 Nothing here runs a user's function in this process, and nothing in a worker knows what a task is:
 what travels is the call's *parcel*, which runs itself over there. The workers and the pipes to them
-are minded by ``_workers.crew``.
+are minded by ``_workers.crew``. That is imported for the first call: it is a fifth of what Windlass
+costs to import, and many programs never need it.
 """
 
 from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.pools import Traits
-from ._workers.crew import Crew
-from .crossing import pack_call, why_not
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
     from ..ports import Call, Report
+    from ._workers.crew import Crew
+
+    _Desk: TypeAlias = tuple[asyncio.AbstractEventLoop, Report, Callable[[], None]]
 
 __all__ = ["ProcessExecutor"]
 
@@ -42,8 +44,8 @@ class ProcessExecutor:
             slots = os.cpu_count() or 1
         self.traits = Traits(slots=slots, grace=grace + _LATENESS, crosses=True)
         self._grace = grace
+        self._desk: _Desk | None = None
         self._crew: Crew | None = None
-        self._report: Report | None = None
 
     @property
     def capacity(self) -> int:
@@ -54,25 +56,27 @@ class ProcessExecutor:
         self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
     ) -> None:
         """See ``Executor``."""
-        self._report = report
-        self._crew = Crew(self.traits.slots, self._grace, loop, report, idle)
-        _close_in_forked_children(self._crew)
+        self._desk = loop, report, idle
 
     def why_not(self, function: Any) -> str | None:
         """See ``Executor``."""
+        from .crossing import why_not  # noqa: PLC0415
+
         return why_not(function)
 
     def start(self, calls: Sequence[Call]) -> None:
         """See ``Executor``."""
-        crew, report = self._crew, self._report
-        assert crew is not None
-        assert report is not None
+        crew = self._crew or self._gather_crew()
         for call in calls:
-            data = pack_call(call)
-            if isinstance(data, bytes):
-                crew.give(call, data)
-            else:
-                report(call, data)
+            crew.give(call)
+
+    def _gather_crew(self) -> Crew:
+        from ._workers.crew import Crew  # noqa: PLC0415  # see the module
+
+        assert self._desk is not None
+        crew = self._crew = Crew(self.traits.slots, self._grace, *self._desk)
+        _close_in_forked_children(crew)
+        return crew
 
     def stop(self, call: Call) -> None:
         """See ``Executor``."""
@@ -81,7 +85,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """See ``Executor``."""
-        crew, self._crew, self._report = self._crew, None, None
+        crew, self._crew, self._desk = self._crew, None, None
         if crew is not None:
             crew.close()
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..._core.outcome import Cancelled, Err
 from ...errors import TaskCrashedError
-from ..crossing import label, text_of, unpack
+from ..crossing import label, pack_call, text_of, unpack
 from .member import Worker, answer, parts_left, said
 from .spawn import PIPE_SIZE, cause_of_death, see_off, start
 from .wire import (
@@ -89,8 +89,15 @@ class Crew:
         self._serials = count(1)
         self._starting = False
 
-    def give(self, call: Call, data: bytes) -> None:
-        """Have a worker run ``call``, packed as ``data``."""
+    def give(self, call: Call) -> None:
+        """Have a worker run ``call``."""
+        data = pack_call(call)
+        if isinstance(data, bytes):
+            self._hand_over(call, data)
+        else:
+            self._report(call, data)
+
+    def _hand_over(self, call: Call, data: bytes) -> None:
         if not self.idle:
             self._waiting.append((call, data))
             self._start_later()
@@ -108,7 +115,7 @@ class Crew:
             OSError
         ):  # it died while it was idle, as we shall hear: that is not this call's fault
             worker.call = None
-            self.give(call, data)
+            self._hand_over(call, data)
             return
         if written < len(header) + len(data):
             self._send(worker, *parts_left(header, data, written))
@@ -199,7 +206,7 @@ class Crew:
             return
         self.idle.append(worker)
         if self._waiting:
-            self.give(*self._waiting.popleft())
+            self._hand_over(*self._waiting.popleft())
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -230,8 +237,7 @@ class Crew:
     def _hear(self, worker: Worker) -> None:
         """Read what a worker has to say."""
         if self._read(worker) != 0:
-            if worker.call is None:
-                self._settle()  # at once, not in a turn of the loop to come: a worker is idle
+            self._settle()  # at once, not in a turn of the loop to come: a worker may be idle
             return
         self._loop.remove_reader(worker.process.reports)
         if worker.process.exited is None:
@@ -293,8 +299,8 @@ class Crew:
             worker.death.cancel()
             worker.death = None
         self._make_idle(worker)
-        # Last, so that a call that comes in return finds the worker idle.
-        self._report(call, outcome)
+        # Last, so that a call that comes in return finds the worker idle. Whoever reads settles.
+        self._report(call, outcome, wake=False)
 
     # -- endings -----------------------------------------------------------------------------
 
@@ -316,6 +322,7 @@ class Crew:
         if worker.death is not None:
             worker.death.cancel()
         self._account(worker, status)
+        self._settle()
         worker.process.close()
         if self._waiting:
             self._start_later()

@@ -10,6 +10,7 @@
     ├── InvalidTaskStateError     the task is in no state for this
     ├── DuplicateTaskError        the id is taken
     ├── QueueFullError            max_pending is reached
+    ├── CircuitOpenError          the breaker of one of its gates is open, and it would not wait
     ├── DeadlockError             waiting here would never end
     ├── ManagerClosedError        the manager is not open
     ├── SerializationError        a value cannot cross over to another process, or be stored
@@ -37,6 +38,7 @@ from typing import Any
 from ._numbers import require_seconds
 
 __all__ = [
+    "CircuitOpenError",
     "DeadlockError",
     "DuplicateTaskError",
     "InvalidTaskStateError",
@@ -244,6 +246,10 @@ class DuplicateTaskError(TaskError):
 
 class QueueFullError(TaskError):
     """As many tasks wait as ``max_pending`` allows."""
+
+
+class CircuitOpenError(TaskError):
+    """The circuit breaker of one of the task's gates is open: it was not run, as it asked for."""
 
 
 class DeadlockError(TaskError):

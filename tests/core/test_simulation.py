@@ -53,7 +53,7 @@ def accept_stale_reports(patch):
 
 
 def forget_to_give_slots_back(patch):
-    patch(Lifecycle, "_vacate", lambda self, task: None)
+    patch(Lifecycle, "_vacate", lambda self, task, now, left=True: None)
 
 
 def start_dependents_early(patch):

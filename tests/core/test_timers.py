@@ -43,11 +43,10 @@ def test_what_is_set_while_others_come_up_comes_up_as_well_if_it_is_due():
     assert timers.next() == 4.0
 
 
-def test_it_tells_whether_a_purpose_is_waited_for():
+def test_it_tells_what_is_waited_for():
     timers = Timers()
     timers.set((TASKS[0], "timeout"), 1.0)
-    assert timers.any_of("timeout")
-    assert not timers.any_of("due")
+    assert list(timers) == [(TASKS[0], "timeout")]
     assert (TASKS[0], "timeout") in timers
     assert (TASKS[0], "due") not in timers
 

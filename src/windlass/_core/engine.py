@@ -42,6 +42,8 @@ from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from .flow import Adaptive, Gate
+    from .meters import Load
     from .outcome import Outcome
     from .task import Task
 
@@ -56,7 +58,7 @@ class Engine(Lifecycle):
         self,
         executors: Mapping[str, Traits],
         *,
-        limit: int = 100,
+        limit: int | Adaptive = 100,
         max_pending: int = 1_000_000,
         age_every: float | None = 60.0,
         keep_seconds: float | None = 3600.0,
@@ -85,6 +87,8 @@ class Engine(Lifecycle):
                 "manager.enqueue(...)`, which waits for room, or raise max_pending=",
                 task.id,
             )
+        if task.spec.gates:
+            self.turnstiles.refuse([task])
         self._admit(task, None, now, "submitted")
 
     def add_all(self, tasks: Sequence[Task], now: float) -> None:
@@ -101,6 +105,7 @@ class Engine(Lifecycle):
                 f"{self.backlog} tasks are waiting and {len(tasks)} more do not fit: max_pending "
                 f"is {self.max_pending}. Submit fewer at once, or raise max_pending="
             )
+        self.turnstiles.refuse(tasks)
         for task in tasks:
             self._admit(task, None, now, "submitted")
 
@@ -163,7 +168,7 @@ class Engine(Lifecycle):
         if task not in self.by_hand:
             return False
         self.by_hand.discard(task)
-        self.slots.acquire(self._pool(task))
+        self.slots.acquire(task)
         self._start(task, now)
         self.counts[PENDING] -= 1
         self.counts[RUNNING] += 1
@@ -200,6 +205,10 @@ class Engine(Lifecycle):
         self._admit(new, old.status, now, "explicit retry")
         return new
 
+    def add_gate(self, gate: Gate, now: float) -> None:
+        """Let tasks name ``gate`` from now on."""
+        self.turnstiles.add(gate, self.age_every, now)
+
     def set_slots(self, executor: str, slots: int) -> None:
         """Change how many tasks an executor can run at once; running ones are not disturbed."""
         self.slots.pools[executor].slots = slots
@@ -209,8 +218,8 @@ class Engine(Lifecycle):
     def settle(self, reports: Iterable[Report], now: float) -> None:
         """Take in how attempts ended."""
         ending, lent, children = self._ending, self.waits.lent, self.children
-        pools, remember = self.slots.pools, self.retention.append
-        returned, completed = self._returned, 0
+        slots, pools, remember = self.slots, self.slots.pools, self.retention.append
+        returned, completed, adapts = self._returned, 0, self.tide is not None
         for task, run, outcome in reports:
             if task.run != run or task.status is not RUNNING:
                 self._late(task, run, now)
@@ -220,16 +229,18 @@ class Engine(Lifecycle):
                 # The common end, written out: this is the path a hundred thousand tasks take.
                 spec = task.spec
                 pool = pools[spec.executor]
-                if lent and task in lent:
-                    self.waits.forget(task)
+                if lent or adapts or not spec.plain:
+                    self._leave_well(task, now)
                 else:
-                    self.slots.release(pool)
+                    pool.taken -= 1
+                    if pool.traits.local:
+                        slots.running -= 1
                 task.status = COMPLETED
                 task.outcome = outcome
                 task.ended_at = now
                 completed += 1
-                if task.notes is None and not (
-                    task.dependents or task.due or spec.timed or children or pool.traits.manual
+                if spec.plain and not (
+                    task.notes or task.dependents or task.due or children or pool.traits.manual
                 ):
                     returned.append(task)
                     remember(task)
@@ -242,7 +253,7 @@ class Engine(Lifecycle):
                 self._put_off(task, outcome.delay, now)
             else:
                 assert isinstance(outcome, Cancelled)
-                self._vacate(task)
+                self._vacate(task, now)
                 self._finish(task, CANCELLED, outcome, now, outcome.cause)
         self.counts[RUNNING] -= completed
         self.counts[COMPLETED] += completed
@@ -253,17 +264,41 @@ class Engine(Lifecycle):
             for task, purpose in self.timers.pop_due(now):
                 self._ring(task, purpose, now)
         if self.calendar.any:
-            for task, _ in self.calendar.pop_due(wall):
+            for task in self.calendar.pop_due(wall):
                 task.noted.due_at = None
                 self._line_up(task, now)
+        if self.alarms.any:
+            for gate in self.alarms.pop_due(now):
+                self.turnstiles.ring(gate, now)
+
+    @property
+    def next_look(self) -> float | None:
+        """When ``look`` is to be called: while something runs, if a limit is to find itself."""
+        if not (self.counts[RUNNING] and (self.tide is not None or self.turnstiles.adapts)):
+            return None
+        tides = [self.tide, *(gate.tide for gate in self.turnstiles.all.values())]
+        return min((tide.due for tide in tides if tide is not None), default=None)
+
+    def look(self, load: Load, now: float) -> None:
+        """Let the limits that find themselves do so, by how busy the machine is."""
+        if self.tide is not None and now >= self.tide.due:
+            self.slots.limit = self.tide.look(load, now)
+        self.turnstiles.look(load, now)
 
     # -- what is to be done ------------------------------------------------------------------
 
     def take(self, now: float) -> list[Task]:
         """The tasks to start now, already RUNNING. The drain must come before any other input."""
+        if self.turnstiles.doomed:
+            self._shed(now)
         if self.paused:
             return []
         taken = self.slots.pick(now)
+        while self.turnstiles.doomed:
+            self._shed(now)
+            taken += self.slots.pick(now)
+        if self.tide is not None:
+            self.tide.used(self.slots.running)
         for task in taken:
             task.status = RUNNING
             task.run += 1
@@ -311,7 +346,11 @@ class Engine(Lifecycle):
     def next_deadline(self, now: float, wall: float) -> float | None:
         """When ``advance`` or ``forget_old`` has something to do next, in monotonic time."""
         deadline = self.retention.next()
+        if (when := self.next_look) is not None:
+            deadline = when if deadline is None else min(deadline, when)
         if self.timers.any and (when := self.timers.next()) is not None:
+            deadline = when if deadline is None else min(deadline, when)
+        if self.alarms.any and (when := self.alarms.next()) is not None:
             deadline = when if deadline is None else min(deadline, when)
         if self.calendar.any and (moment := self.calendar.next()) is not None:
             when = now + moment - wall
@@ -339,7 +378,8 @@ class Engine(Lifecycle):
             self.counts[RUNNING] > running
             or self.by_hand
             or len(self.calendar)
-            or self.timers.any_of("due")
+            or any(purpose == "due" for _, purpose in self.timers)
+            or self.turnstiles.parked
             or any(pool.queue.size for pool in self.slots.pools.values())
             or any(self._awaits_leaving(id) for id in self.lingering)
         )

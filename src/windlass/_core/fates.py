@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import TaskDependencyError, TaskTimeoutError
+from ..errors import CircuitOpenError, TaskDependencyError, TaskTimeoutError
 from .outcome import Cancelled, Err
 from .states import CANCELLED, FAILED, TaskStatus
 
@@ -25,6 +25,16 @@ def timed_out(task: Task, why: str) -> Err:
     else:
         text = f"{task.label} had not ended within its total_timeout of {spec.total_timeout} s"
     return Err(TaskTimeoutError(text, task.id), raised=False)
+
+
+def turned_away(task: Task, gate: str, seconds: float) -> Err:
+    """The verdict on a task that would rather fail than wait for an open gate."""
+    text = (
+        f"{task.label} was not run: the circuit breaker of the gate {gate!r} is open and tries "
+        f"again in {max(0.0, seconds):.1f} s. Submit it again then, or leave out when_open='fail' "
+        "and it waits"
+    )
+    return Err(CircuitOpenError(text, task.id, {"gate": gate}), raised=False)
 
 
 def doom(task: Task, dependency: Task) -> tuple[TaskStatus, Outcome, str]:

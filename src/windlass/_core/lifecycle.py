@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .fates import TIMEOUT, TOTAL_TIMEOUT, doom, story, timed_out
+from .fates import TIMEOUT, TOTAL_TIMEOUT, doom, story, timed_out, turned_away
+from .flow import Adaptive
 from .graph import link, shares_fate
+from .meters import Tide
 from .outcome import Cancelled, Err
 from .pools import Pool, Slots
 from .retention import Retention
@@ -25,8 +27,10 @@ from .states import (
     WAITING,
     TaskStatus,
 )
-from .task import Attempt
+from .task import Attempt, Notes, Task
 from .timers import Purpose, Timers
+from .turnstile import Turnstile
+from .turnstiles import Turnstiles
 from .waits import Waits
 
 if TYPE_CHECKING:
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
 
     from .change import Transition
     from .outcome import Outcome
-    from .task import Task
 
 _PURPOSES: tuple[Purpose, ...] = ("due", "timeout", "total_timeout", "expires", "grace")
 
@@ -44,7 +47,7 @@ class Lifecycle:
 
     def __init__(
         self,
-        limit: int,
+        limit: int | Adaptive,
         age_every: float | None,
         keep_seconds: float | None,
         keep_count: int | None,
@@ -53,10 +56,14 @@ class Lifecycle:
         self.keys: dict[str, Task] = {}
         self.counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
         self.age_every = age_every
-        self.slots = Slots(limit, {})
+        self.turnstiles = Turnstiles(self._put_back, self._ring_at)
+        self.tide = Tide(limit, 0.0) if isinstance(limit, Adaptive) else None
+        most = limit.min if isinstance(limit, Adaptive) else limit
+        self.slots = Slots(most, {}, self.turnstiles)
         self.waits = Waits(self.slots)
-        self.timers = Timers()  # in monotonic time
-        self.calendar = Timers()  # in wall time, for ``at=``: a jump of the clock moves it
+        self.timers = Timers[tuple[Task, Purpose]]()  # in monotonic time
+        self.calendar = Timers[Task]()  # in wall time, for ``at=``: a jump of the clock moves it
+        self.alarms = Timers[Turnstile]()  # of gates, in monotonic time
         self.retention = Retention(keep_seconds, keep_count)
         self.children: dict[Task, list[Task]] = {}
         self.lingering: dict[str, int] = {}  # task id -> the run that is over but goes on
@@ -87,7 +94,7 @@ class Lifecycle:
     def _admit(self, task: Task, before: TaskStatus | None, now: float, cause: str) -> None:
         self.tasks[task.id] = task
         spec = task.spec
-        if task.notes is None and not (task.dependencies or task.held or task.due or spec.timed):
+        if spec.plain and not (task.notes or task.dependencies or task.held or task.due):
             pool = self.slots.pools[spec.executor]
             if not pool.traits.manual:
                 # Nothing special about it, as about most tasks: straight into its queue.
@@ -98,12 +105,10 @@ class Lifecycle:
                     self._outbox.append((task, before, PENDING, now, task.run, cause))
                 pool.queue.push(task)
                 return
+        if spec.gates:
+            self.turnstiles.expect(task)
         if task.notes is not None:
-            if task.notes.key is not None:
-                self.keys[task.notes.key] = task
-            parent = task.notes.parent
-            if parent is not None and parent.status not in TERMINAL:
-                self.children.setdefault(parent, []).append(task)
+            self._enter_in_books(task, task.notes)
         doomed_by = None
         if task.dependencies:
             if not task.held:
@@ -125,6 +130,13 @@ class Lifecycle:
         elif status is PENDING:
             self._line_up(task, now)
 
+    def _enter_in_books(self, task: Task, notes: Notes) -> None:
+        if notes.key is not None:
+            self.keys[notes.key] = task
+        parent = notes.parent
+        if parent is not None and parent.status not in TERMINAL:
+            self.children.setdefault(parent, []).append(task)
+
     def _line_up(self, task: Task, now: float) -> None:
         """Queue a PENDING task, or see to it that it is queued when it may be."""
         if task.held:
@@ -133,16 +145,26 @@ class Lifecycle:
             self.timers.set((task, "due"), task.due)
             return
         if task.notes is not None and task.notes.due_at is not None:
-            self.calendar.set((task, "due"), task.notes.due_at)
+            self.calendar.set(task, task.notes.due_at)
             return
         if self.lingering and task.id in self.lingering and not task.spec.retry.overlap:
             return  # until the last attempt has left
         pool = self.slots.pools[task.spec.executor]
         if pool.traits.manual:
             self.by_hand.add(task)
-        else:
-            task.queued_at = now
+            return
+        task.queued_at = now
+        if not (task.spec.gates or task.spec.owner):
             pool.queue.push(task)
+        elif not self.turnstiles.shelter(task, now):
+            pool.queue.put(task)
+
+    def _put_back(self, task: Task) -> None:
+        """A gate calls ``task``, which comes before all that have joined since it was parked."""
+        self._pool(task).queue.put(task, back=True)
+
+    def _ring_at(self, gate: Turnstile, when: float) -> None:
+        self.alarms.set(gate, when)
 
     def _release_all(self, tasks: Iterable[Task], now: float) -> None:
         """Let held tasks, and the held tasks they depend on, run when they can.
@@ -174,15 +196,25 @@ class Lifecycle:
         if spec.timeout is not None:
             self.timers.set((task, "timeout"), now + spec.timeout)
 
-    def _vacate(self, task: Task) -> None:
-        """Give the slot of a RUNNING task back, unless it has lent it."""
+    def _vacate(self, task: Task, now: float, *, left: bool = True) -> None:
+        """Give back the slot of a RUNNING task, unless it has lent it, and its gates if it left."""
         if self.waits.lent and task in self.waits.lent:
             self.waits.forget(task)
-            return
-        pool = self.slots.pools[task.spec.executor]
-        pool.taken -= 1
-        if pool.traits.local:
-            self.slots.running -= 1
+        else:
+            self.slots.release(task)
+        if task.spec.gates:
+            if left:
+                self.turnstiles.leave(task, task.run, now)
+            else:
+                self.turnstiles.linger(task, now)
+
+    def _leave_well(self, task: Task, now: float) -> None:
+        """A run has returned: tell the policies that ask how it went, and give all back."""
+        if self.tide is not None:
+            self.tide.took(now - task.started_at)
+        if task.spec.gates:
+            self.turnstiles.judge(task, None, now)
+        self._vacate(task, now)
 
     def _stop(self, task: Task, why: str, now: float) -> None:
         """Begin to end the attempt of a RUNNING task, for a timeout or because it is cancelled."""
@@ -207,9 +239,9 @@ class Lifecycle:
         if not left:
             self.lingering[task.id] = task.run
         if why == TIMEOUT:
-            self._failed(task, timed_out(task, why), now, "timed out")
+            self._failed(task, timed_out(task, why), now, "timed out", left=left)
             return
-        self._vacate(task)
+        self._vacate(task, now, left=left)
         if why == TOTAL_TIMEOUT:
             self._finish(task, FAILED, timed_out(task, why), now, "timed out")
         else:
@@ -218,6 +250,8 @@ class Lifecycle:
     def _late(self, task: Task, run: int, now: float) -> None:
         """A report that changes nothing, except that a lingering attempt has now left."""
         self.stale_reports += 1
+        if task.spec.gates:
+            self.turnstiles.leave(task, run, now)
         if self.lingering.get(task.id) == run:
             del self.lingering[task.id]
             current = self.tasks.get(task.id)
@@ -226,10 +260,14 @@ class Lifecycle:
                 self.timers.discard((current, "due"))
                 self._line_up(current, now)
 
-    def _failed(self, task: Task, outcome: Err, now: float, how: str) -> None:
+    def _failed(self, task: Task, outcome: Err, now: float, how: str, *, left: bool = True) -> None:
         """An attempt is over without a result: again, or the end."""
         spec, notes = task.spec, task.noted
-        self._vacate(task)
+        if self.tide is not None:
+            self.tide.took(now - task.started_at)
+        if spec.gates:
+            self.turnstiles.judge(task, outcome.error, now)
+        self._vacate(task, now, left=left)
         if outcome.crashed:
             notes.crashes += 1
             again, wait = notes.crashes < spec.max_crashes, 0.0
@@ -244,7 +282,7 @@ class Lifecycle:
             self._finish(task, FAILED, outcome, now, how)
 
     def _put_off(self, task: Task, delay: float, now: float) -> None:
-        self._vacate(task)
+        self._vacate(task, now)
         self._remember_attempt(task, now, "snoozed", None)
         task.noted.given_back += 1
         self._back_to_pending(task, delay, now, f"snoozed for {delay:.1f} s")
@@ -256,6 +294,8 @@ class Lifecycle:
         notes = task.noted
         notes.progress, notes.message = None, ""
         task.due = now + wait
+        if task.spec.gates:
+            self.turnstiles.expect(task)
         self._line_up(task, now)
 
     def _remember_attempt(
@@ -269,17 +309,29 @@ class Lifecycle:
         self, task: Task, status: TaskStatus, outcome: Outcome, now: float, cause: str
     ) -> None:
         """End a task, whose slot (if it had one) has been given back."""
-        if task.status is RUNNING:
+        ran, queued = task.status is RUNNING, task.queued
+        if ran:
             error = outcome.error if isinstance(outcome, Err) else None
             self._remember_attempt(task, now, cause, error)
-        queued = task.queued
         self._move(task, status, now, cause)
+        if task.spec.gates and not ran and self.turnstiles.forget(task, now):
+            queued = False  # it was in line at a gate, and is not any more
         if queued:
             self._pool(task).queue.bury(task)
         self.by_hand.discard(task)
         task.outcome = outcome
         task.ended_at = now
         self._after_end(task, now)
+
+    def _shed(self, now: float) -> None:
+        """Fail the tasks that would rather fail than wait for an open gate."""
+        doomed = self.turnstiles.doomed
+        while doomed:
+            task, gate = doomed.popleft()
+            if task.status is PENDING and gate.circuit is not None:
+                gate.refused += 1
+                verdict = turned_away(task, gate.name, gate.circuit.until - now)
+                self._finish(task, FAILED, verdict, now, f"gate {gate.name} is open")
 
     def _after_end(self, task: Task, now: float) -> None:
         self.retention.append(task)
@@ -288,7 +340,7 @@ class Lifecycle:
         if task.spec.timed or task.due or task.notes is not None:
             for purpose in _PURPOSES:
                 self.timers.discard((task, purpose))
-            self.calendar.discard((task, "due"))
+            self.calendar.discard(task)
         if task.dependents is not None:
             self._tell_dependents(task, now)
 

@@ -39,13 +39,7 @@ class Retry:
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter is a share between 0 and 1, not {self.jitter!r}")
         for field in ("on", "unless"):
-            given = getattr(self, field)
-            kinds = tuple(given) if isinstance(given, Iterable) else (given,)
-            if not all(
-                isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
-            ):
-                raise TypeError(f"{field}= takes exception classes, not {given!r}")
-            object.__setattr__(self, field, kinds)
+            object.__setattr__(self, field, exception_classes(field, getattr(self, field)))
 
     def again(self, failures: int, error: BaseException) -> bool:
         """Whether a task that has failed this often may be tried again after ``error``."""
@@ -62,6 +56,14 @@ class Retry:
         except OverflowError:
             seconds = self.cap if self.delay else 0.0
         return seconds * (1 - self.jitter * luck)
+
+
+def exception_classes(name: str, given: object) -> tuple[type[BaseException], ...]:
+    """The exception classes in ``given``, which may be a single one."""
+    kinds = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise TypeError(f"{name}= takes exception classes, not {given!r}")
+    return kinds
 
 
 NO_RETRY = Retry(retries=0)

@@ -13,6 +13,7 @@ from .queues import Rank, ReadyQueue
 
 if TYPE_CHECKING:
     from .task import Task
+    from .turnstiles import Turnstiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,12 @@ class Pool:
 class Slots:
     """All pools and the global limit; decides which task starts next, by ``pick``."""
 
-    __slots__ = ("limit", "pools", "running")
+    __slots__ = ("limit", "pools", "running", "turnstiles")
 
-    def __init__(self, limit: int, pools: dict[str, Pool]) -> None:
+    def __init__(self, limit: int, pools: dict[str, Pool], turnstiles: Turnstiles) -> None:
         self.limit = limit
         self.pools = pools
+        self.turnstiles = turnstiles
         self.running = 0
         """Slots of the global limit that are taken."""
 
@@ -70,17 +72,23 @@ class Slots:
         free = pool.slots - pool.taken
         return min(free, self.limit - self.running) if pool.traits.local else free
 
-    def acquire(self, pool: Pool, count: int = 1) -> None:
-        """Take slots; there must be room."""
-        pool.taken += count
+    def acquire(self, task: Task) -> None:
+        """Take a slot for ``task``; there must be room."""
+        pool = self.pools[task.spec.executor]
+        pool.taken += 1
         if pool.traits.local:
-            self.running += count
+            self.running += 1
+        if task.spec.owner is not None:
+            pool.queue.hold(task.spec.owner, 1)
 
-    def release(self, pool: Pool) -> None:
-        """Give one slot back."""
+    def release(self, task: Task) -> None:
+        """Give the slot of ``task`` back."""
+        pool = self.pools[task.spec.executor]
         pool.taken -= 1
         if pool.traits.local:
             self.running -= 1
+        if task.spec.owner is not None:
+            pool.queue.hold(task.spec.owner, -1)
 
     def pick(self, now: float) -> list[Task]:
         """Take the tasks to start now out of their queues, most urgent first, slots included."""
@@ -91,14 +99,29 @@ class Slots:
                 return picked
             alone = len(able) == 1  # the usual case: nobody competes for the global limit
             pool = able[0] if alone else max(able, key=lambda pool: _urgency(pool, now))
-            tasks = pool.queue.pop_many(self.room(pool) if alone else 1, now)
-            self.acquire(pool, len(tasks))
+            count = self.room(pool) if alone else 1
+            if pool.queue.mixed:
+                self._pick_mixed(pool, count, now, picked)
+                continue  # a gate may have called tasks of other pools
+            tasks = pool.queue.pop_many(count, now)
+            pool.taken += len(tasks)
+            if pool.traits.local:
+                self.running += len(tasks)
             picked += tasks
             if alone:
                 return picked  # what the others had no room for before, they have none for now
 
+    def _pick_mixed(self, pool: Pool, count: int, now: float, picked: list[Task]) -> None:
+        """Take at most ``count`` tasks out of a queue in which some have gates or owners."""
+        queue = pool.queue
+        while count and (task := queue.pop(now, pool.taken)) is not None:
+            if not task.spec.gates or self.turnstiles.enter(task, now):
+                self.acquire(task)
+                picked.append(task)
+                count -= 1
+
 
 def _urgency(pool: Pool, now: float) -> Rank:
-    rank = pool.queue.urgency(now)
+    rank = pool.queue.urgency(now, pool.taken)
     assert rank is not None  # only pools with tasks in line are asked
     return rank

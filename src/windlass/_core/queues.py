@@ -1,11 +1,13 @@
-"""Who is next: the tasks of one executor that could start now.
+"""Who is next: the tasks of one executor, or at one gate, that wait for their turn.
 
 Guarantees:
 
-- The highest level goes first; within a level, who has waited longest (first in, first out).
+- The highest level goes first; within a level, who has waited longest (first in, first out), or,
+  where tasks have owners, whoever's owner has least (see ``owners``).
 - Waiting raises a task one level per ``age_every`` seconds, at most to HIGH: nothing starves
   behind HIGH, and nothing delays CRITICAL.
-- ``push`` and ``pop`` are O(1), whatever the length and however old the tasks.
+- ``push`` and ``pop`` are O(1), whatever the length and however old the tasks; with owners, and for
+  those that come back, O(log n).
 
 Ageing moves nothing. In a deque per priority the head has waited longest, so its raised level is
 the highest of that deque, and comparing four heads finds the winner. (One heap of tuples costs
@@ -20,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
+from .levels import Level
 from .states import PENDING, TaskPriority
 
 if TYPE_CHECKING:
@@ -36,69 +39,111 @@ _FEW = 64
 
 
 class ReadyQueue:
-    """The ready tasks of one executor; see the module."""
+    """Tasks that wait for their turn; see the module."""
 
-    __slots__ = ("_age_every", "_dead", "_levels", "size")
+    __slots__ = ("_age_every", "_buried", "_held", "_levels", "_lines", "_owned", "mixed", "size")
 
     def __init__(self, age_every: float | None) -> None:
-        self._levels: tuple[deque[Task], ...] = tuple(deque() for _ in TaskPriority)
+        self._lines: tuple[deque[Task], ...] = tuple(deque() for _ in TaskPriority)
+        self._levels: tuple[Level, ...] = ()  # over the lines, once they are needed
         self._age_every = age_every
         self.size = 0
         """How many tasks are in line; an attribute, because it is asked all the time."""
-        self._dead = 0
+        self._buried = 0
+        self.mixed = False
+        """Whether tasks must be taken one by one, because some have gates, owners or a past."""
+        self._held: dict[str, int] = {}  # how much each owner has of what is waited for here
+        self._owned = 0  # the sum of that
 
     def __len__(self) -> int:
         return self.size
 
     def __iter__(self) -> Iterator[Task]:
-        """The tasks in the order they would go if nobody aged: most urgent first."""
-        for level in reversed(self._levels):
-            yield from (task for task in level if task.status is PENDING)
+        """The tasks in the order they would go if nobody aged or had owners: most urgent first."""
+        for priority in reversed(TaskPriority):
+            waiting = self._levels[priority] if self._levels else self._lines[priority]
+            alive = [task for task in waiting if task.status is PENDING]
+            yield from sorted(alive, key=_joined) if self.mixed else alive
 
     def sizes(self) -> dict[TaskPriority, int]:
         """How many tasks of each priority wait."""
-        return {
-            priority: sum(1 for task in self._levels[priority] if task.status is PENDING)
-            for priority in TaskPriority
-        }
+        sizes = dict.fromkeys(TaskPriority, 0)
+        for task in self:
+            sizes[task.spec.priority] += 1
+        return sizes
 
     def push(self, task: Task) -> None:
-        """Put ``task`` at the end of its line."""
+        """Put ``task``, which has neither gate nor owner, at the end of its line."""
         task.queued = True
         self.size += 1
-        self._levels[task.spec.priority].append(task)
+        self._lines[task.spec.priority].append(task)
+
+    def put(self, task: Task, *, back: bool = False) -> None:
+        """Put ``task``, whatever it is, where it belongs, ``back`` if it was here before."""
+        if not self._levels:
+            self._levels = tuple(Level(line, self._held) for line in self._lines)
+        self.mixed = True
+        task.queued = True
+        self.size += 1
+        self._levels[task.spec.priority].add(task, back=back)
 
     def bury(self, task: Task) -> None:
         """Note that ``task``, which queues here, will not start: it is PENDING no more."""
         task.queued = False
         self.size -= 1
-        self._dead += 1
-        if self._dead > self.size + _FEW:
+        self._buried += 1
+        if self._buried > self.size + _FEW:
+            self._buried = 0
+            for line in self._lines:
+                alive = [entry for entry in line if entry.status is PENDING]
+                line.clear()
+                line.extend(alive)
             for level in self._levels:
-                alive = [entry for entry in level if entry.status is PENDING]
-                level.clear()
-                level.extend(alive)
-            self._dead = 0
+                level.sweep()
 
-    def urgency(self, now: float) -> Rank | None:
+    def hold(self, owner: str, change: int) -> None:
+        """``owner`` has so much more, or less, of what is waited for here."""
+        self._owned += change
+        self._held[owner] = self._held.get(owner, 0) + change
+        if not self._held[owner]:
+            del self._held[owner]
+        for level in self._levels:
+            level.rank(owner)
+
+    def rank(self, task: Task, now: float) -> Rank:
+        """How urgent ``task`` is, to compare with others."""
+        return self._aged(task.spec.priority, now - task.queued_at), -task.queued_at
+
+    def urgency(self, now: float, taken: int = 0) -> Rank | None:
         """How urgent the next task is, to compare with other queues; None if there is none."""
-        front = self._front(now)
+        head = self.head(now, taken)
+        return self.rank(head, now) if head is not None else None
+
+    def head(self, now: float, taken: int = 0) -> Task | None:
+        """The next task; ``taken`` is how much of what is waited for is, by whomever."""
+        front = self._front(now, taken)
         return front[0] if front is not None else None
 
-    def pop(self, now: float) -> Task | None:
+    def pop(self, now: float, taken: int = 0) -> Task | None:
         """Take out the next task."""
-        front = self._front(now)
+        front = self._front(now, taken)
         if front is None:
             return None
-        task = front[1].popleft()
+        task, priority = front
+        if self.mixed:
+            self._levels[priority].pop(taken - self._owned)
+        else:
+            self._lines[priority].popleft()
         task.queued = False
         self.size -= 1
+        if not self.size:
+            self.mixed = False
         return task
 
     def pop_many(self, count: int, now: float) -> list[Task]:
-        """Take out the next ``count`` tasks, or as many as there are."""
+        """Take out the next ``count`` tasks of a queue that is not ``mixed``, or all there are."""
         taken: list[Task] = []
-        lines = [line for line in self._levels if line]
+        lines = [line for line in self._lines if line]
         if len(lines) == 1:  # one priority only, the usual case: nothing to compare
             line = lines[0]
             while line and len(taken) < count:
@@ -106,30 +151,35 @@ class ReadyQueue:
                 if task.status is PENDING:
                     task.queued = False
                     taken.append(task)
-                else:
-                    self._dead -= 1
             self.size -= len(taken)
             return taken
         while len(taken) < count and (next_task := self.pop(now)) is not None:
             taken.append(next_task)
         return taken
 
-    def _front(self, now: float) -> tuple[Rank, deque[Task]] | None:
-        """The most urgent head, as its rank and its line."""
-        best: tuple[Rank, deque[Task]] | None = None
-        for level, line in enumerate(self._levels):
-            while line and line[0].status is not PENDING:
-                line.popleft()
-                self._dead -= 1
-            if line:
-                joined = line[0].queued_at
-                rank = (self._aged(level, now - joined), -joined)
+    def _front(self, now: float, taken: int = 0) -> tuple[Task, int] | None:
+        """The most urgent head, and its priority."""
+        best: tuple[Rank, Task, int] | None = None
+        for priority, line in enumerate(self._lines):
+            head: Task | None
+            if self.mixed:
+                head = self._levels[priority].head(taken - self._owned)
+            else:
+                while line and line[0].status is not PENDING:
+                    line.popleft()
+                head = line[0] if line else None
+            if head is not None:
+                rank = self.rank(head, now)
                 # ``>=``: among equals the higher priority goes first.
                 if best is None or rank >= best[0]:
-                    best = (rank, line)
-        return best
+                    best = rank, head, priority
+        return best[1:] if best is not None else None
 
     def _aged(self, level: int, waited: float) -> int:
         if level >= HIGH or self._age_every is None:
             return level
         return min(HIGH, level + int(waited / self._age_every))
+
+
+def _joined(task: Task) -> float:
+    return task.queued_at

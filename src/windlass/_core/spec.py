@@ -11,6 +11,7 @@ from .policies import NO_RETRY, Retry
 from .states import TaskPriority
 
 RunIf: TypeAlias = Literal["all_success", "all_done"]
+WhenOpen: TypeAlias = Literal["wait", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,14 @@ class Spec:
     run_if: RunIf = "all_success"
     max_crashes: int = 3
     """How many dead workers the task may cost before it fails for good."""
+    gates: tuple[tuple[str, int], ...] = ()
+    """The gates it must pass to start, each with how much of it the task takes."""
+    when_open: WhenOpen = "wait"
+    """What to do at a gate whose breaker is open."""
     timed: bool = field(init=False)
     """Whether any limit on time is set: the common task without one skips the timers."""
+    plain: bool = field(init=False)
+    """Whether it has neither limits on time nor gates nor an owner: hot paths ask only this."""
 
     def __post_init__(self) -> None:
         for name in ("timeout", "total_timeout", "expires"):
@@ -50,5 +57,13 @@ class Spec:
             raise ValueError(f"run_if is 'all_success' or 'all_done', not {self.run_if!r}")
         if not isinstance(self.retry, Retry):
             raise TypeError(f"retry= takes Retry(...), not {self.retry!r}")
+        if self.when_open not in {"wait", "fail"}:
+            raise ValueError(f"when_open is 'wait' or 'fail', not {self.when_open!r}")
         limits = (self.timeout, self.total_timeout, self.expires)
         object.__setattr__(self, "timed", any(limit is not None for limit in limits))
+        special = self.timed or self.gates or self.owner is not None
+        object.__setattr__(self, "plain", not special)
+
+    def weight(self, gate: str) -> int:
+        """How much of ``gate`` the task takes."""
+        return next((weight for name, weight in self.gates if name == gate), 0)

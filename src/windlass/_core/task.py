@@ -38,6 +38,7 @@ class Notes:
 
     __slots__ = (
         "attempts",
+        "called",
         "checkpoint",
         "cleanup_errors",
         "crashes",
@@ -47,7 +48,9 @@ class Notes:
         "key",
         "message",
         "parent",
+        "parked",
         "progress",
+        "turned_away",
     )
 
     def __init__(self) -> None:
@@ -64,6 +67,12 @@ class Notes:
         """Runs that spent no attempt: snoozes."""
         self.attempts: deque[Attempt] = deque(maxlen=REMEMBERED_ATTEMPTS)
         self.cleanup_errors: list[BaseException] = []
+        self.parked: str | None = None
+        """The gate in whose line it waits."""
+        self.called: str | None = None
+        """The gate that keeps room for it until it has tried."""
+        self.turned_away = 0
+        """How often another gate refused it then."""
 
 
 class Task:

@@ -11,27 +11,27 @@ Guarantees:
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .task import Task
+    from collections.abc import Hashable, Iterator
 
 Purpose: TypeAlias = Literal["due", "timeout", "total_timeout", "expires", "grace"]
-Key: TypeAlias = "tuple[Task, Purpose]"
+"""What is to happen to a task: the second half of such a key."""
+
+K = TypeVar("K", bound="Hashable")
 
 _FEW = 64  # below this, dead entries are not worth a sweep
 
 
-class Timers:
+class Timers(Generic[K]):
     """Times by key; see the module."""
 
     __slots__ = ("_heap", "_live", "_serial", "any")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Key]] = []
-        self._live: dict[Key, int] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._live: dict[K, int] = {}
         self._serial = 0
         self.any = False
         """Whether there is anything in here, dead or alive: to be asked before more is asked."""
@@ -39,10 +39,13 @@ class Timers:
     def __len__(self) -> int:
         return len(self._live)
 
-    def __contains__(self, key: Key) -> bool:
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._live)
+
+    def __contains__(self, key: K) -> bool:
         return key in self._live
 
-    def set(self, key: Key, when: float) -> None:
+    def set(self, key: K, when: float) -> None:
         """Let ``key`` come up at ``when``, and at no other time."""
         self._serial += 1
         self._live[key] = self._serial
@@ -50,7 +53,7 @@ class Timers:
         heappush(self._heap, (when, self._serial, key))
         self._sweep()
 
-    def discard(self, key: Key) -> None:
+    def discard(self, key: K) -> None:
         """Let ``key`` not come up; fine if it would not have."""
         if self._live.pop(key, None) is not None:
             self._sweep()
@@ -66,11 +69,7 @@ class Timers:
         self.any = False
         return None
 
-    def any_of(self, purpose: Purpose) -> bool:
-        """Whether any timer of this purpose is set."""
-        return any(kind == purpose for _, kind in self._live)
-
-    def pop_due(self, now: float) -> Iterator[Key]:
+    def pop_due(self, now: float) -> Iterator[K]:
         """Take out, one after another, what was to happen by ``now``."""
         while (when := self.next()) is not None and when <= now:
             _, _, key = heappop(self._heap)

@@ -56,7 +56,7 @@ class Waits:
             self._refuse_executor(waiter, targets, pool)
             self.lent.add(waiter)
             pool.waiting += 1
-            self._slots.release(pool)
+            self._slots.release(waiter)
         elif waiter in self._returning:
             # It wanted its slot back for an earlier wait; with this one it lends it again.
             self._returning.remove(waiter)
@@ -85,7 +85,7 @@ class Waits:
             waiter = self._returning.popleft()
             pool = self._slots.pools[waiter.spec.executor]
             if self._slots.room(pool) > 0:
-                self._slots.acquire(pool)
+                self._slots.acquire(waiter)
                 self._settle(waiter, pool)
                 granted.append(waiter)
             else:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..._core.change import Transition
     from ..._core.outcome import Outcome
     from ..._core.task import Task
-    from ..._core.timers import Key
+    from ..._core.timers import Purpose
     from .world import Attempt, World
 
 
@@ -327,11 +327,11 @@ class Laws:
     def _check_pending(self, task: Task, in_queue: set[Task]) -> None:
         """A pending task stands in exactly one place, from where it will go on."""
         engine = self._engine
-        due: Key = (task, "due")
+        due: tuple[Task, Purpose] = (task, "due")
         places = [
             task.held,
             due in engine.timers,
-            due in engine.calendar,
+            task in engine.calendar,
             task in engine.by_hand,
             task in in_queue,
         ]

@@ -1,0 +1,5 @@
+"""Messages through a Redis server."""
+
+from pkgutil import extend_path
+
+__path__ = extend_path(__path__, __name__)

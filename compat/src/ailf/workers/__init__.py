@@ -1,0 +1,5 @@
+"""Tasks on a Celery cluster."""
+
+from pkgutil import extend_path
+
+__path__ = extend_path(__path__, __name__)

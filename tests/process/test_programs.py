@@ -194,3 +194,13 @@ def test_the_functions_of_a_prompt_are_refused(tmp_path, how):
     assert words in first
     assert second == first
     assert third == "None"
+
+
+def test_who_starts_no_processes_does_not_import_what_that_takes():
+    done = run_python(
+        "-c",
+        "import sys, windlass\n"
+        "with windlass.TaskManager() as tm: print(tm.submit(abs, -1).result())\n"
+        "print({'pickle', 'windlass.executors._workers.crew'} & sys.modules.keys())",
+    )
+    assert (done.stdout, done.stderr) == ("1\nset()\n", "")

@@ -9,7 +9,6 @@ that can be called) is packed with each call: no call may see what another one l
 from __future__ import annotations
 
 import asyncio
-import pickle
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -143,6 +142,8 @@ def _packed(function: Any) -> Any:
         return function
     packed = _going.get(function)
     if packed is None:
+        import pickle  # noqa: PLC0415  # a twentieth of the import, and only for what travels
+
         packed = pickle.dumps(function, 5)
         if pickle.loads(packed) is not pickle.loads(packed):  # noqa: S301  # our own
             return function  # not its name: a copy is made each time
@@ -164,6 +165,8 @@ def _arrived(
         packed = function
         function = _come.get(packed)
         if function is None:
+            import pickle  # noqa: PLC0415
+
             function = pickle.loads(packed)  # noqa: S301  # from our own manager
             _remember(_come, packed, function)
     return TaskParcel(task_id, name, attempt, metadata, restored, function, *rest)

@@ -1,0 +1,299 @@
+"""The engine room of the faces: a Windlass manager, and a record for every task in it.
+
+Faces that share an engine see the same tasks. Everything that is decided about a task is decided
+by Windlass; what is added here is only what the older systems promise around it.
+
+Whoever first notices that a task was created, has started or has ended tells of it: publishes the
+events, closes its resources, calls the face's hook. That is the thread that waited for the task or
+steered it, else Windlass's observer. So whoever sees an end by waiting for it, or brings it about,
+finds all of this done, and nothing of it is ever done twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from concurrent.futures import wait as wait_for_futures
+from typing import TYPE_CHECKING, Any
+
+import windlass
+from windlass import DeadlockError, Gap, InvalidTaskStateError, TaskError, TaskStatus, current_task
+
+from ._record import Record, running_loop
+from ._task import Task, now
+from .event_system import EventType, create_task_event, is_heard, publish_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from windlass import Change, ExternalTask, TaskHandle, TaskInfo
+
+    from ._face import Face
+
+logger = logging.getLogger("windlass.compat")
+
+DAY = 86400.0
+_MANY = 1000
+_ON_A_LOOP = {"async", "sequential"}
+_ENDS = {
+    TaskStatus.COMPLETED: EventType.TASK_COMPLETED,
+    TaskStatus.FAILED: EventType.TASK_FAILED,
+    TaskStatus.CANCELLED: EventType.TASK_CANCELLED,
+}
+
+
+def driven_by_hand() -> None:
+    """The function of a task that was registered without one."""
+    raise InvalidTaskStateError(
+        "this task has no function to execute: it is driven by hand, with start_task(id) and "
+        "complete_task(id, result)"
+    )
+
+
+class Engine:
+    """See the module. Nothing is started before it is needed; after a stop it starts again."""
+
+    def __init__(self, **settings: Any) -> None:
+        usual: dict[str, Any] = {"own_loop": True, "age_every": None, "retention_seconds": DAY}
+        self.manager = windlass.TaskManager(**{**usual, **settings})
+        self.manager.subscribe(self._hear)
+        self.records: dict[str, Record] = {}
+        self._sweep_at = _MANY
+        self._lock = threading.RLock()
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def open(self) -> windlass.TaskManager:
+        """The manager, open."""
+        if not self.manager.is_open:
+            with self._lock:
+                self.manager.start()
+        return self.manager
+
+    def take(self, task: Task, face: Face | None, executor: str | None = None) -> Record:
+        """Register ``task``; it is held until it is executed or driven by hand."""
+        func = task.func if task.func is not None else driven_by_hand
+        record = Record(task, self, face)
+        with self._lock:
+            self._sweep()
+            # In one step, or the observer would meet a task it has no record of.
+            self.manager.register_task(
+                task.name,
+                windlass.task(func, type=task.task_type),
+                *task.args,
+                kwargs=task.kwargs,
+                priority=task.priority,
+                dependencies=task.dependencies,
+                max_retries=task.max_retries,
+                retry_delay=task.retry_delay,
+                timeout=task.timeout,
+                description=task.description,
+                tags=task.tags,
+                metadata=task.metadata,
+                executor=executor,
+                task_id=task.task_id,
+            )
+            self.records[task.task_id] = record
+        task._record = record
+        self.tell(record)
+        return record
+
+    def _sweep(self) -> None:
+        """Drop the records of what Windlass has forgotten; at any time half of them are alive."""
+        if len(self.records) >= self._sweep_at:
+            known = self.manager.get_task_status
+            self.records = {
+                id: record for id, record in self.records.items() if known(id) is not None
+            }
+            self._sweep_at = 2 * len(self.records) + _MANY
+
+    def record(self, task_id: str) -> Record | None:
+        """The record of a task, also of one that was submitted to Windlass itself."""
+        info = self.manager.get_task(task_id)
+        return self._record_of(info) if info is not None else None
+
+    def all(self, **filters: Any) -> list[Task]:
+        """The tasks that fit Windlass's filters, in the order they came."""
+        return [self._record_of(info).task for info in self.manager.list_tasks(**filters)]
+
+    def _record_of(self, info: TaskInfo) -> Record:
+        with self._lock:
+            record = self.records.get(info.id)
+            if record is None:
+                task = Task(
+                    info.id,
+                    info.name,
+                    priority=info.priority,
+                    dependencies=info.dependencies,
+                    max_retries=info.max_attempts - 1,
+                    description=info.description,
+                    tags=info.tags,
+                    metadata=info.metadata,
+                    task_type=info.type,
+                )
+                record = self.records[info.id] = task._record = Record(task, self, None)
+        return record
+
+    # -- running them --------------------------------------------------------------------------
+
+    def execute(self, record: Record) -> TaskHandle[Any]:
+        """Let a registered task run, on this thread's loop if it is a coroutine without one."""
+        record.task.execution_id = f"exec_{record.id}"
+        handle = self.open().execute_task(record.id)
+        record.loop = record.loop or running_loop()
+        return handle
+
+    async def result(
+        self, record: Record, handle: TaskHandle[Any], timeout: float | None = None
+    ) -> Any:
+        """The task's result, when it is there; giving up leaves the task alone."""
+        try:
+            return await (handle if timeout is None else asyncio.wait_for(handle, timeout))
+        finally:
+            self.tell(record)
+
+    def block(self, record: Record, handle: TaskHandle[Any], timeout: float | None = None) -> Any:
+        """The same for plain code, which may be a callback of a running loop."""
+        try:
+            if running_loop() is not None:
+                wait_for_futures([handle.as_future()], timeout)
+                if not handle.done():
+                    raise TimeoutError(f"{handle!r} was not done within {timeout} s; it goes on")
+            return handle.result(timeout)
+        finally:
+            self.tell(record)
+
+    def refuse_to_hang(self, record: Record) -> None:
+        """Raise if waiting for a task here, on the thread of a running loop, would never end."""
+        here = running_loop()
+        if here is None:
+            return
+        if current_task().id:
+            raise DeadlockError(
+                f"{record.task!r} cannot be waited for inside a task that runs on an event loop: "
+                "await it there, or make it a dependency",
+                record.id,
+            )
+        line, seen = [record.id], {record.id}
+        while line:
+            info = self.manager.get_task(line.pop())
+            if info is None or info.status.finished:
+                continue
+            if info.executor in _ON_A_LOOP and self._record_of(info).loop in {None, here}:
+                raise DeadlockError(
+                    f"{info.name} [{info.id}] runs on the event loop of this thread, so waiting "
+                    "for it here would never end. Await it, or execute it without wait=True",
+                    record.id,
+                )
+            line += [id for id in info.dependencies if id not in seen]
+            seen.update(info.dependencies)
+
+    # -- steering them -------------------------------------------------------------------------
+
+    def cancel(self, record: Record, cause: str | None = None) -> bool:
+        """Cancel a task; in plain code, come back when it has cleaned up."""
+        cancelled = self.manager.cancel_task(record.id, cause or "asked")
+        if cancelled and running_loop() is None and not current_task().id:
+            with contextlib.suppress(TaskError):  # it has ended, which is what is waited for
+                self.manager.execute_task(record.id).result()
+        self.tell(record)
+        return cancelled
+
+    async def cancel_and_wait(self, record: Record) -> bool:
+        """Cancel a task and wait until it has cleaned up."""
+        cancelled = self.manager.cancel_task(record.id)
+        if cancelled and current_task().id != record.id:
+            with contextlib.suppress(TaskError):  # as above
+                await self.manager.execute_task(record.id)
+        self.tell(record)
+        return cancelled
+
+    def drive(self, record: Record) -> ExternalTask:
+        """A task to be driven by hand, which takes an open engine to keep its time limit."""
+        return self.open().drive(record.id)
+
+    def progress(self, record: Record, fraction: float, message: str | None = None) -> bool:
+        """Say how far a running task is; without a message the last one stands."""
+        said = message if message is not None else self.manager.get_task_progress(record.id)[1]
+        running = self.manager.update_task_progress(record.id, fraction, said)
+        if running:
+            record.touched = now()
+            share = self.manager.get_task_progress(record.id)[0]
+            details = {"name": record.task.name, "progress": share, "message": said}
+            publish_sync(create_task_event(EventType.TASK_PROGRESS, record.id, details))
+        return running
+
+    def forget(self, record: Record) -> bool:
+        """Forget one ended task."""
+        self.tell(record)
+        forgotten = self.manager.forget(record.id)
+        if forgotten:
+            self.records.pop(record.id, None)
+        return forgotten
+
+    def cleanup(self, max_age: float) -> int:
+        """Forget what ended more than ``max_age`` seconds ago."""
+        self.tell_all()
+        return self.manager.cleanup(max_age)
+
+    # -- telling of them -----------------------------------------------------------------------
+
+    def _hear(self, batch: Sequence[Change | Gap]) -> None:
+        for change in batch:
+            if isinstance(change, Gap):
+                self.tell_all()
+            elif record := self.records.get(change.task_id) or self.record(change.task_id):
+                self.tell(record, change)
+
+    def tell_all(self) -> None:
+        """Tell of whatever has happened to any task and was not told of yet."""
+        for record in list(self.records.values()):
+            self.tell(record)
+
+    def tell(self, record: Record, change: Change | None = None) -> None:
+        """Tell of what has happened to a task and was not told of yet, in order; see the module.
+
+        Of a task that was forgotten in the meantime ``change`` says how it ended.
+        """
+        with record.telling:
+            info = record.info()
+            if not record.told_created:
+                record.told_created = True
+                self._publish(EventType.TASK_CREATED, record)
+            while info is not None and record.told_starts < info.attempt:
+                record.told_starts += 1
+                self._publish(EventType.TASK_STARTED, record)
+            status = info.status if info is not None else change and change.after
+            if status not in _ENDS:
+                record.told_end = False  # also if it had ended and was retried by hand
+            elif not record.told_end:
+                record.told_end = True
+                if info is not None:
+                    record.keep(info)
+                record.close_resources()
+                self._publish(_ENDS[status], record)
+                if record.face is not None:
+                    self._call_hook(record, record.face)
+
+    def _call_hook(self, record: Record, face: Face) -> None:
+        try:
+            face._ended(record)
+        except Exception:
+            logger.exception("cleaning up after task %s raised", record.id)
+
+    def _publish(self, kind: EventType, record: Record) -> None:
+        if not is_heard(kind):
+            return
+        task = record.task
+        details: dict[str, Any] = {"name": task.name, "status": task.status.value}
+        if kind is EventType.TASK_COMPLETED:
+            details["result"] = task.result
+        elif kind in _ENDS.values():
+            details["error"] = record.error_text()
+        publish_sync(create_task_event(kind, record.id, details))
+
+
+SHARED = Engine()
+"""The engine of the global objects of all faces."""

@@ -12,6 +12,11 @@ Guarantees:
   taking its place, so that a program that hangs again and again comes to a halt, with a warning,
   instead of filling memory with threads.
 - An idle thread leaves after ``IDLE_SECONDS``.
+
+There is no lock, on purpose. If one thread loses the GIL while it holds a lock that all of them take
+for each call, the others queue up for it, and they never get out of step again: each call then costs
+a switch of threads, and three times as much. So sets settle who returned and who was stopped, since
+their single operations are atomic: whoever takes a call out of ``_running`` decides how it ends.
 """
 
 from __future__ import annotations
@@ -58,8 +63,9 @@ class ThreadExecutor:
         )
         self.max_abandoned = max_abandoned
         self._idle: list[_Worker] = []  # append and pop are atomic
-        self._abandoned: set[_Worker] = set()
-        self._lock = threading.Lock()
+        self._running: set[Call] = set()
+        self._abandoned: set[Call] = set()
+        """Those that were stopped and have not returned."""
         self._report: Report
         self._on_idle: Callable[[], None]
         self._open = False
@@ -86,24 +92,25 @@ class ThreadExecutor:
             except IndexError:
                 self._count += 1
                 worker = _Worker(self, f"windlass-thread-{self._count}")
-            call.place = worker
+            self._running.add(call)
             worker.calls.put(call)
 
     def stop(self, call: Call) -> None:
-        with self._lock:
-            worker = call.place
-            if worker is None:
-                return  # it has just returned
-            worker.abandoned = True
-            self._abandoned.add(worker)
-            abandoned = len(self._abandoned)
+        if call not in self._running:
+            return  # it has just returned
+        self._abandoned.add(call)
+        try:
+            self._running.remove(call)
+        except KeyError:  # it returned after all
+            self._abandoned.discard(call)
+            return
         call.interrupt()
-        if abandoned == self.max_abandoned + 1:
+        if len(self._abandoned) == self.max_abandoned + 1:
             logger.warning(
                 "%d threads run functions that were stopped but do not return; from now on they "
                 "take the place of others. Have them call current_task().check_cancelled(): %s",
-                abandoned,
-                ", ".join(sorted(worker.running for worker in self._abandoned)[:10]),
+                self.max_abandoned + 1,
+                ", ".join(self.left_behind()[:10]),
             )
 
     def close(self) -> None:
@@ -116,18 +123,19 @@ class ThreadExecutor:
 
     def left_behind(self) -> list[str]:
         """The names of the tasks whose functions still run though they were stopped."""
-        with self._lock:
-            return sorted(worker.running for worker in self._abandoned)
+        return sorted(f"{call.name} [{call.task_id}]" for call in list(self._abandoned))
 
     # -- called by the threads -----------------------------------------------------------------
 
     def returned(self, worker: _Worker, call: Call, outcome: Outcome) -> bool:
         """Report a call; whether ``worker``, which ran it, is to wait for another."""
-        with self._lock:
-            call.place = None
-            abandoned = worker.abandoned
-            self._abandoned.discard(worker)
-        stay = self._open and not abandoned
+        try:
+            self._running.remove(call)
+        except KeyError:  # it was stopped, and another thread has taken this one's place
+            self._abandoned.discard(call)
+            stay = False
+        else:
+            stay = self._open
         if stay:
             self._idle.append(worker)
         self._report(call, outcome, wake=False)
@@ -148,8 +156,6 @@ class _Worker:
 
     def __init__(self, executor: ThreadExecutor, name: str) -> None:
         self.calls: SimpleQueue[Call | None] = SimpleQueue()
-        self.abandoned = False
-        self.running = ""
         self._executor = executor
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
@@ -164,7 +170,6 @@ class _Worker:
                 continue
             if call is None:
                 return
-            self.running = f"{call.name} [{call.task_id}]"
             outcome = call.run()
             # Idle before the report: the turn that it leads to may well give this thread more.
             stay = executor.returned(self, call, outcome)

@@ -13,10 +13,10 @@ Guarantees:
   instead of filling memory with threads.
 - An idle thread leaves after ``IDLE_SECONDS``.
 
-There is no lock, on purpose. If one thread loses the GIL while it holds a lock that all of them take
-for each call, the others queue up for it, and they never get out of step again: each call then costs
-a switch of threads, and three times as much. So sets settle who returned and who was stopped, since
-their single operations are atomic: whoever takes a call out of ``_running`` decides how it ends.
+There is no lock, on purpose. If one thread loses the GIL while it holds a lock that all of them
+take for each call, the others queue up for it, and they never get out of step again: each call then
+costs a switch of threads, and three times as much. So sets settle who returned and who was stopped,
+for their single operations are atomic: whoever takes a call out of ``_running`` decides its end.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from what a later version wrote.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from zlib import crc32
 
 from msgspec.msgpack import Decoder, Encoder
@@ -25,12 +25,12 @@ from msgspec.msgpack import Decoder, Encoder
 from .._numbers import require_count
 from ..errors import RemoteError, SerializationError, StoreCorruptError, StoreError, TaskError
 from .forms import storable, text_of, traceback_of, type_name
-from .packing import SCALARS, Packer, Reference, wrapped
+from .packing import Packer, Reference, is_plain
 from .refusal import Refused, short_error
 from .unpacking import Resolve, Unpacker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -68,30 +68,37 @@ class MsgpackCodec:
     def encode(self, value: Any, what: str = "the value") -> bytes:
         """``value`` as bytes."""
         try:
-            if type(value) in SCALARS:
+            if is_plain(value, self._max_depth):
                 try:
                     return _sealed(_PLAIN, _encode(value))
                 except (OverflowError, UnicodeEncodeError):
                     pass  # it takes a tree, or is refused
-            return self._write(value, lambda packer: packer.value(value), what)
+            return self._write(lambda packer: packer.value(value), what)
         except Refused as refused:
             raise SerializationError(refused.words(what)) from refused.__cause__
+        except RecursionError as error:
+            raise _no_room(what) from error
 
     def encode_call(
         self,
         args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
+        kwargs: dict[str, Any],
         what: str = "the task",
         reference: Reference | None = None,
     ) -> bytes:
         """The arguments of a call as bytes."""
-        call = (args, kwargs)
-        if SCALARS.issuperset(map(type, args)) and SCALARS.issuperset(map(type, kwargs.values())):
-            try:
-                return _sealed(_PLAIN, _encode(call))
-            except (OverflowError, UnicodeEncodeError):
-                pass  # it takes a tree, or is refused
-        return self._write(call, lambda packer: _pack_call(packer, call, what), what, reference)
+        depth = self._max_depth + 1  # the arguments are one level themselves
+        try:
+            if is_plain([*args], depth) and is_plain(kwargs, depth):
+                try:
+                    return _sealed(_PLAIN, _encode((args, kwargs)))
+                except (OverflowError, UnicodeEncodeError):
+                    pass  # it takes a tree, or is refused
+            return self._write(
+                lambda packer: _pack_call(packer, args, kwargs, what), what, reference
+            )
+        except RecursionError as error:
+            raise _no_room(f"an argument of {what}") from error
 
     def encode_error(self, error: BaseException, traceback: str | None = None) -> bytes:
         """An exception as bytes, with its traceback."""
@@ -104,31 +111,20 @@ class MsgpackCodec:
                 tree = None  # it returns as a RemoteError
             return [type_name(type(error)), text_of(error), shown, tree]
 
-        return self._write(None, pack, "the error")
+        return self._write(pack, "the error")
 
     def _write(
-        self,
-        plain: Any,
-        pack: Callable[[Packer], Any],
-        what: str,
-        reference: Reference | None = None,
+        self, pack: Callable[[Packer], Any], what: str, reference: Reference | None = None
     ) -> bytes:
-        """What ``pack`` makes, as bytes: a tree, or ``plain`` itself."""
+        """The tree that ``pack`` makes, as bytes."""
         try:
-            tree = pack(self._packer(reference))
             try:
-                body = _encode(tree)
+                body = _encode(pack(self._packer(reference)))
             except (OverflowError, UnicodeEncodeError):
-                tree = pack(self._packer(reference, careful=True))
-                body = _encode(tree)
-        except RecursionError as error:
-            raise SerializationError(
-                f"{what} is nested deeper than Python's stack has room for here: store a flatter "
-                "form of it"
-            ) from error
+                body = _encode(pack(self._packer(reference, careful=True)))
         except ValueError as error:
-            raise SerializationError(f"{what} is too large to be stored: {error}") from error
-        return _sealed(_PLAIN if tree is plain else _TREE, body)
+            raise SerializationError(f"{what} cannot be stored: {error}") from error
+        return _sealed(_TREE, body)
 
     def _packer(self, reference: Reference | None, *, careful: bool = False) -> Packer:
         return Packer(reference, max_depth=self._max_depth, pickle=self._pickle, careful=careful)
@@ -137,23 +133,23 @@ class MsgpackCodec:
 
     def decode(self, data: bytes, what: str = "the value") -> Any:
         """The value that was encoded."""
-        return self._read(data, what, lambda unpacker, tree: unpacker.value(tree))
+        return self._read(data, what, _plain_value, _value)
 
     def decode_call(
         self, data: bytes, what: str = "the task", resolve: Resolve | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments that were encoded."""
-        args, kwargs = self._read(data, f"the arguments of {what}", _unpack_call, resolve)
-        return tuple(args), kwargs
+        return self._read(data, f"the arguments of {what}", _plain_call, _call, resolve)
 
     def decode_error(self, data: bytes, what: str = "the error") -> tuple[BaseException, str]:
         """The exception that was encoded, or the RemoteError that stands for it; its traceback."""
-        return self._read(data, what, _unpack_error)
+        return self._read(data, what, _no_plain_error, _error)
 
     def _read(
         self,
         data: bytes,
         what: str,
+        plain: Callable[[Any], T],
         unpack: Callable[[Unpacker, Any], T],
         resolve: Resolve | None = None,
     ) -> T:
@@ -161,7 +157,7 @@ class MsgpackCodec:
         try:
             tree = _decode(body)
             if kind == _PLAIN:
-                return cast("T", tree)
+                return plain(tree)
             return unpack(Unpacker(resolve, pickle=self._pickle), tree)
         except SerializationError as error:
             raise SerializationError(f"{what}: {error}", error.task_id) from error.__cause__
@@ -175,34 +171,58 @@ class MsgpackCodec:
             ) from error
 
 
-def _pack_call(packer: Packer, call: tuple[tuple[Any, ...], Mapping[str, Any]], what: str) -> Any:
-    args, kwargs = call
+def _no_room(what: str) -> SerializationError:
+    return SerializationError(
+        f"{what} is nested deeper than Python's stack has room for here: store a flatter form of it"
+    )
+
+
+def _pack_call(
+    packer: Packer, args: tuple[Any, ...], kwargs: dict[str, Any], what: str
+) -> tuple[list[Any], dict[str, Any]]:
     positional: list[Any] = []
     named: dict[str, Any] = {}
-    plain = True
     try:
         for value in args:
-            tree = packer.value(value)
-            plain = plain and tree is value
-            positional.append(wrapped(tree, value))
+            positional.append(packer.value(value))  # noqa: PERF401  # to know how far it came
         for name, value in kwargs.items():
-            tree = packer.value(value)
-            plain = plain and tree is value
-            named[packer.value(name)] = wrapped(tree, value)
+            named[packer.value(name)] = packer.value(value)
     except Refused as refused:
         done = len(positional)
         place = done + 1 if done < len(args) else repr(list(kwargs)[len(named)])
         words = refused.words(f"argument {place} of {what}")
         raise SerializationError(words) from refused.__cause__
-    return call if plain else [positional, named]
+    return positional, named
 
 
-def _unpack_call(unpacker: Unpacker, tree: Any) -> Any:
+# What a body of either kind is read as.
+
+
+def _plain_value(body: Any) -> Any:
+    return body
+
+
+def _value(unpacker: Unpacker, tree: Any) -> Any:
+    return unpacker.value(tree)
+
+
+def _plain_call(body: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args, kwargs = body
+    if type(args) is not list or type(kwargs) is not dict:
+        raise TypeError("no arguments")
+    return tuple(args), kwargs
+
+
+def _call(unpacker: Unpacker, tree: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     args, kwargs = tree
-    return unpacker.items(args), unpacker.named(kwargs)
+    return tuple(unpacker.items(args)), unpacker.named(kwargs)
 
 
-def _unpack_error(unpacker: Unpacker, tree: Any) -> tuple[BaseException, str]:
+def _no_plain_error(_: Any) -> NoReturn:
+    raise TypeError("no error")
+
+
+def _error(unpacker: Unpacker, tree: Any) -> tuple[BaseException, str]:
     name, text, traceback, stored = tree
     if stored is not None:
         try:

@@ -11,7 +11,7 @@ import dataclasses
 import enum
 import inspect
 import sys
-from datetime import date, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import RemoteError, SerializationError, TaskExecutionError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONTENT: frozenset[type] = frozenset(
     {int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset}
-    | {date, time, timedelta, tzinfo}
+    | {date, datetime, time, timedelta, tzinfo}
 )
 """What a subclass of these holds is not in its fields, and would be lost."""
 

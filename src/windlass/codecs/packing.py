@@ -6,16 +6,14 @@ text. So it never gets to see one. A tree consists of:
 - ``None``, bools, ints, floats, texts and bytes, which stand for themselves;
 - arrays ``[tag, part, ...]`` for everything else.
 
-Most values are plain through and through: scalars, lists of them, dicts of them with texts as keys.
-Packing one returns it as it is, which is how the codec knows that no tree is needed, and a plain
-part of something else is written whole behind one tag, and not looked at again when it is read.
+Most values need no tree at all, see ``is_plain``. And in a tree a list of scalars, or a dict of
+them by texts, is written whole behind one tag: neither side looks at its parts one by one.
 """
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable
-from operator import is_
 from typing import Any
 
 from .leaves import LEAF_OF
@@ -34,6 +32,26 @@ Reference = Callable[[Any], str | None]
 
 def _no_reference(_: Any) -> None:
     return None
+
+
+def is_plain(value: Any, depth: int) -> bool:
+    """Whether ``value`` is scalars in lists and in dicts by texts, nested no deeper than ``depth``.
+
+    msgspec gives it back as it was, or refuses to write it.
+    """
+    kind = type(value)
+    items: Iterable[Any]
+    if kind is dict and TEXT.issuperset(map(type, value)):
+        items = value.values()
+    elif kind is list:
+        items = value
+    else:
+        return kind in SCALARS
+    if depth == 0:
+        return False
+    return SCALARS.issuperset(map(type, items)) or all(
+        is_plain(item, depth - 1) for item in items if type(item) not in SCALARS
+    )
 
 
 class Packer:
@@ -60,7 +78,7 @@ class Packer:
         self._scalars = _CERTAIN if careful else SCALARS
 
     def value(self, value: Any) -> Any:
-        """The tree of ``value``, which is ``value`` itself if that is plain."""
+        """The tree of ``value``."""
         return self._pack(value, self._max_depth)
 
     def _pack(self, value: Any, depth: int) -> Any:
@@ -76,7 +94,10 @@ class Packer:
             return value
         leaf = LEAF_OF.get(kind)
         if leaf is not None:
-            return [leaf.tag, leaf.apart(value)]
+            part = leaf.apart(value)
+            if self._careful and type(part) is str:
+                _whole(part)
+            return [leaf.tag, part]
         return self._other(kind, value, depth)
 
     def _below(self, depth: int) -> int:
@@ -99,13 +120,9 @@ class Packer:
             except Exception as error:  # a property may raise anything
                 raise Refused(f"cannot be taken apart: {short_error(error)}") from error
             if type(parts) is not dict:
-                return [OBJECT, form.id, wrapped(self._pack(parts, below), parts)]
+                return [OBJECT, form.id, self._pack(parts, below)]
             nodes = self._nodes(value, parts.values(), below, parts, ".{}".format)
-            return [
-                OBJECT,
-                form.id,
-                dict(zip(parts, _all_wrapped(nodes, parts.values()), strict=True)),
-            ]
+            return [OBJECT, form.id, dict(zip(parts, nodes, strict=True))]
         if not self._pickle:
             raise Refused(why_not(value))
         try:
@@ -137,36 +154,28 @@ class Packer:
 
     def _list(self, value: list[Any], depth: int) -> list[Any]:
         if self._scalars.issuperset(map(type, value)):
-            return value
-        nodes = self._nodes(value, value, depth)
-        return value if all(map(is_, nodes, value)) else [LIST, _all_wrapped(nodes, value)]
+            return [PLAIN, value]
+        return [LIST, self._nodes(value, value, depth)]
 
     def _tuple(self, value: tuple[Any, ...], depth: int) -> list[Any]:
         if self._scalars.issuperset(map(type, value)):
             return [TUPLE, value]
-        return [TUPLE, _all_wrapped(self._nodes(value, value, depth), value)]
+        return [TUPLE, self._nodes(value, value, depth)]
 
     def _set(self, value: set[Any] | frozenset[Any], depth: int) -> list[Any]:
         items = list(value)
-        nodes = self._nodes(value, items, depth, items, _element)
         tag = SET if type(value) is set else FROZENSET
-        return [tag, _all_wrapped(nodes, items)]
+        return [tag, self._nodes(value, items, depth, items, _element)]
 
-    def _dict(self, value: dict[Any, Any], depth: int) -> Any:
-        textual = TEXT.issuperset(map(type, value))
-        if textual and self._scalars.issuperset(map(type, value.values())) and not self._careful:
-            return value
-        keys, values = list(value), list(value.values())
-        if not textual:
-            key_nodes = self._nodes(value, keys, depth, keys, _key)
-            nodes = self._nodes(value, values, depth, keys, _at)
-            return [DICT, _all_wrapped(key_nodes, keys), _all_wrapped(nodes, values)]
-        if self._careful:
-            self._nodes(value, keys, depth, keys, _key)
-        nodes = self._nodes(value, values, depth, keys, _at)
-        if all(map(is_, nodes, values)):
-            return value
-        return [MAP, dict(zip(keys, _all_wrapped(nodes, values), strict=True))]
+    def _dict(self, value: dict[Any, Any], depth: int) -> list[Any]:
+        by_text = TEXT.issuperset(map(type, value))
+        if by_text and self._scalars.issuperset(map(type, value.values())) and not self._careful:
+            return [PLAIN, value]
+        keys = list(value)
+        nodes = self._nodes(value, value.values(), depth, keys, _at)
+        if by_text and not self._careful:
+            return [MAP, dict(zip(keys, nodes, strict=True))]
+        return [DICT, self._nodes(value, keys, depth, keys, _key), nodes]
 
 
 _CONTAINERS: dict[type, Callable[[Packer, Any, int], Any]] = {
@@ -178,22 +187,14 @@ _CONTAINERS: dict[type, Callable[[Packer, Any, int], Any]] = {
 }
 
 
-def wrapped(node: Any, value: Any) -> Any:
-    """The tree of ``value`` as a part of another: a plain container goes behind a tag."""
-    return [PLAIN, node] if node is value and type(node) not in SCALARS else node
-
-
-def _all_wrapped(nodes: list[Any], values: Iterable[Any]) -> list[Any]:
-    return list(map(wrapped, nodes, values))
-
-
 def _whole(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise Refused(
-            f"is a text with half of a surrogate pair, {text[error.start]!r} at {error.start}, "
-            "which UTF-8 does not have. Store text.encode(errors='surrogatepass'), or clean it"
+            f"has half of a surrogate pair in its text, {text[error.start]!r} at {error.start}, "
+            "which UTF-8 does not have. Store it as bytes: text.encode(errors='surrogatepass'), or "
+            "os.fsencode(path)"
         ) from None
     return text
 

@@ -64,12 +64,15 @@ def _place(what: str, path: Sequence[str]) -> str:
         return what
     if len(path) > _STEPS_SHOWN:
         path = (*path[: _STEPS_SHOWN // 2], "...", *path[-_STEPS_SHOWN // 2 :])
-    return f"{what}, {''.join(path)}"
+    return f"{what}, {''.join(path).lstrip()}"
 
 
 def short(value: Any) -> str:
     """A value in few characters, whatever its ``__repr__`` does."""
-    return reprlib.repr(value)
+    try:
+        return reprlib.repr(value)
+    except Exception:  # noqa: BLE001  # an int may have too many digits to be shown
+        return f"<a {type_name(type(value))}>"
 
 
 def short_error(error: BaseException) -> str:
@@ -80,31 +83,35 @@ def short_error(error: BaseException) -> str:
 def why_not(value: Any) -> str:
     """Why a value of none of the known types is refused, and what to do about it."""
     kind = type(value)
-    name = type_name(kind)
+    name = _with_article(type_name(kind))
     if isinstance(value, _CODE):
-        what = f"{type_name(value)}, a class" if isinstance(value, type) else f"a {name}"
+        what = f"the class {type_name(value)}" if isinstance(value, type) else name
         return f"is {what}: code is not stored. Store its name, and look it up in the task"
     if isinstance(value, _RUNNING):
-        return f"is a {name}, which is at work in this process. Store what it yields or returns"
+        return f"is {name}, which is at work in this process. Store what it yields or returns"
     sort = sort_of(kind)
     if sort is not None:
         return (
-            f"is a {name}, {sort.word} that is not registered: put @windlass.register_type above "
-            "the class"
+            f"is {name}, {sort.word} that is not registered. Put @windlass.register_type above the "
+            f"class, or call windlass.register_type({kind.__name__}) if it is not yours"
         )
-    for base in kind.__mro__:
-        if base in CONTENT:
-            plain = type_name(base)
-            return (
-                f"is a {name}, a subclass of {plain}, and would come back as a plain {plain}: "
-                f"store {base.__name__}(value), or a registered dataclass around it"
-            )
+    base = next((base for base in kind.__mro__ if base in CONTENT), kind)
+    if base is not kind:
+        plain = type_name(base)
+        return (
+            f"is {name}, a subclass of {plain}, and would come back as a plain {plain}. Store a "
+            f"plain {plain}, or a registered dataclass that says the rest"
+        )
     if hasattr(value, "fileno") or hasattr(value, "acquire"):
         return (
-            f"is a {name}, which belongs to this process. Store what it is made from, such as a "
+            f"is {name}, which belongs to this process. Store what it is made from, such as a "
             "path or an address, and open it in the task"
         )
     return (
-        f"is a {name}, which is not among the types that can be stored. Make it a dataclass with "
-        f"@windlass.register_type, turn it into plain data, or allow pickle"
+        f"is {name}, which is not among the types that can be stored. Make it a dataclass with "
+        "@windlass.register_type, turn it into plain data, or allow pickle"
     )
+
+
+def _with_article(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"

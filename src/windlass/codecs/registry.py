@@ -2,6 +2,9 @@
 
 An id in stored bytes is looked up here and nowhere else: nothing is ever imported because bytes
 name it.
+
+``import windlass`` brings this module along, for ``register_type``; how classes are stored is
+imported when the first one is registered.
 """
 
 from __future__ import annotations
@@ -14,10 +17,11 @@ import typing
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .. import errors
-from .forms import Form, form_of, sort_of, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from .forms import Form
 
 T = TypeVar("T", bound=type)
 
@@ -43,6 +47,8 @@ def register_type(cls: Any = None, /, *, id: str | None = None, aliases: Iterabl
             before you rename a class, or move it to another module.
         aliases: Other ids under which values may have been stored, such as its former names.
     """
+    from .forms import form_of  # noqa: PLC0415  # as said above
+
     if cls is None:
         return lambda decorated: register_type(decorated, id=id, aliases=aliases)
     if not isinstance(cls, type):
@@ -66,11 +72,15 @@ def register_type(cls: Any = None, /, *, id: str | None = None, aliases: Iterabl
 
 def _require_free(id: str, cls: type) -> None:
     old = _by_id.get(id) or _built_in().get(id)
-    if old is not None and type_name(old.kind) != type_name(cls):
+    if old is not None and _full_name(old.kind) != _full_name(cls):
         raise ValueError(
-            f"the id {id!r} stands for {type_name(old.kind)} already: give {type_name(cls)} "
+            f"the id {id!r} stands for {_full_name(old.kind)} already: give {_full_name(cls)} "
             "another one, with id="
         )
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _default_id(cls: type) -> str:
@@ -85,6 +95,8 @@ def _default_id(cls: type) -> str:
 @functools.cache
 def _built_in() -> dict[str, Form]:
     """The forms of Python's own exceptions and ours, made when one is first met."""
+    from .forms import form_of  # noqa: PLC0415  # as said above
+
     ours = (getattr(errors, name) for name in errors.__all__)
     kinds = (kind for kind in (*vars(builtins).values(), *ours) if isinstance(kind, type))
     ids = {kind: f"{kind.__module__}.{kind.__name__}" for kind in kinds}
@@ -117,6 +129,8 @@ def types_in(annotations: Mapping[str, Any]) -> list[type]:
         annotations: As ``typing.get_type_hints(function)`` returns them. What is still a text in
             there, and what cannot be resolved in the fields of a class, is passed over.
     """
+    from .forms import sort_of  # noqa: PLC0415  # as said above
+
     found: list[type] = []
     seen: dict[int, Any] = {}  # hints need not be hashable
     waiting = list(annotations.values())
@@ -135,6 +149,8 @@ def types_in(annotations: Mapping[str, Any]) -> list[type]:
 
 
 def _can_register(kind: type) -> bool:
+    from .forms import form_of  # noqa: PLC0415  # as said above
+
     if form_for(kind) is not None:
         return False
     try:

@@ -25,6 +25,7 @@ from .packing import (
     REFERENCE,
     SCALARS,
     SET,
+    TEXT,
     TUPLE,
 )
 from .refusal import short_error
@@ -70,6 +71,8 @@ class Unpacker:
 
     def named(self, nodes: Any) -> dict[str, Any]:
         """The values of a map of trees, by the same names."""
+        if not TEXT.issuperset(map(type, nodes)):
+            raise TypeError("a map by something else than names")
         return dict(zip(nodes, map(self.value, nodes.values()), strict=True))
 
     def _tuple(self, nodes: Any) -> tuple[Any, ...]:
@@ -85,6 +88,8 @@ class Unpacker:
         return frozenset(self.items(nodes))
 
     def _object(self, id: str, parts: Any) -> Any:
+        if type(id) is not str:
+            raise TypeError(f"a type with the id {id!r}")
         form = form_named(id)
         if form is None:
             raise SerializationError(

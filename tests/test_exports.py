@@ -17,18 +17,25 @@ import windlass.testing
 SOURCE = Path(windlass.__file__).parents[1]
 
 NAMES = {
+    "Adaptive",
+    "Breaker",
     "Change",
+    "CircuitOpenError",
     "CurrentTask",
     "DeadlockError",
     "DuplicateTaskError",
     "ExternalTask",
     "Gap",
+    "Gate",
+    "GateChange",
     "InvalidTaskStateError",
+    "LiveGate",
     "ManagerClosedError",
     "Metrics",
     "NotDurableError",
     "PastAttempt",
     "QueueFullError",
+    "Rate",
     "RemoteError",
     "Retry",
     "SerializationError",
@@ -53,9 +60,10 @@ NAMES = {
     "call",
     "current_task",
     "ref",
+    "register_type",
     "task",
 }
-MODULES = {"byid", "decorators", "errors", "executors", "manager"}
+MODULES = {"byid", "codecs", "decorators", "errors", "executors", "manager"}
 """What ``import windlass`` brings along; the others are imported by those who want them."""
 
 METHODS = {
@@ -67,6 +75,9 @@ METHODS = {
         "as_future", "cancel", "complete", "done", "ended_by", "exception", "explain", "fail", "id",
         "info", "name", "output", "progress", "result", "set_progress", "start", "status",
     },
+    "LiveGate": {
+        "breaker", "held", "max_pending", "metrics", "name", "rate", "slots", "state", "waiting",
+    },
     "TaskFunction": {"id", "options"},
     "TaskGroup": {"cancel", "handles", "map", "submit"},
     "TaskHandle": {
@@ -74,11 +85,11 @@ METHODS = {
         "output", "progress", "result", "status",
     },
     "TaskManager": {
-        "around", "as_completed", "as_executor", "cancel_all", "cancel_task", "changes", "cleanup",
-        "draw", "drive", "enqueue", "execute_task", "explain", "external", "forget", "gather",
-        "get_metrics", "get_task", "get_task_error", "get_task_progress", "get_task_result",
-        "get_task_status", "graph", "group", "is_open", "join", "list_tasks", "map",
-        "max_concurrent_tasks", "pause", "register_task", "resume", "retry", "retry_all",
+        "add_gate", "around", "as_completed", "as_executor", "cancel_all", "cancel_task", "changes",
+        "cleanup", "draw", "drive", "enqueue", "execute_task", "explain", "external", "forget",
+        "gate", "gather", "get_metrics", "get_task", "get_task_error", "get_task_progress",
+        "get_task_result", "get_task_status", "graph", "group", "is_open", "join", "list_tasks",
+        "map", "max_concurrent_tasks", "pause", "register_task", "resume", "retry", "retry_all",
         "shutdown", "start", "stop", "submit", "subscribe", "update_task_progress",
     },
     "Wait": {"done", "result"},

@@ -7,6 +7,11 @@
 
 from ._core.change import Change as Change
 from ._core.change import Gap as Gap
+from ._core.change import GateChange as GateChange
+from ._core.flow import Adaptive as Adaptive
+from ._core.flow import Breaker as Breaker
+from ._core.flow import Gate as Gate
+from ._core.flow import Rate as Rate
 from ._core.info import PastAttempt as PastAttempt
 from ._core.info import TaskInfo as TaskInfo
 from ._core.metrics import Metrics as Metrics
@@ -20,9 +25,12 @@ from ._runtime.graph import call as call
 from ._runtime.graph import ref as ref
 from ._runtime.group import TaskGroup as TaskGroup
 from ._runtime.handle import TaskHandle as TaskHandle
+from ._runtime.live_gate import LiveGate as LiveGate
 from ._runtime.wait import Wait as Wait
+from .codecs import register_type as register_type
 from .decorators import TaskFunction as TaskFunction
 from .decorators import task as task
+from .errors import CircuitOpenError as CircuitOpenError
 from .errors import DeadlockError as DeadlockError
 from .errors import DuplicateTaskError as DuplicateTaskError
 from .errors import InvalidTaskStateError as InvalidTaskStateError

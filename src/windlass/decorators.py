@@ -29,8 +29,9 @@ from typing import (
     overload,
 )
 
+from ._core.flow import require_gate_name
 from ._core.policies import NO_RETRY, Retry
-from ._core.spec import RunIf, Spec
+from ._core.spec import RunIf, Spec, WhenOpen
 from ._core.states import TaskPriority
 from ._numbers import require_count, require_seconds
 from ._runtime.arguments import Ref
@@ -69,6 +70,8 @@ class TaskOptions(TypedDict, total=False):
     expires: float | None
     run_if: RunIf
     max_crashes: int
+    gates: str | Iterable[str] | Mapping[str, int]
+    when_open: WhenOpen
     id: str
     aliases: Sequence[str]
 
@@ -346,8 +349,21 @@ def _metadata(metadata: Any) -> dict[str, Any]:
     return dict(metadata)
 
 
+def _gates(gates: Any) -> tuple[tuple[str, int], ...]:
+    if isinstance(gates, str):
+        gates = [gates]
+    if not isinstance(gates, Iterable):
+        raise TypeError(f"gates= takes names, or a dict of names and weights, not {gates!r}")
+    weights: dict[Any, Any] = dict(gates) if isinstance(gates, Mapping) else dict.fromkeys(gates, 1)
+    for name, weight in weights.items():
+        require_gate_name(name)
+        require_count(f"the weight at the gate {name!r}", weight, least=1)
+    return tuple(sorted(weights.items()))
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "priority": TaskPriority.named,
     "tags": _tags,
     "metadata": _metadata,
+    "gates": _gates,
 }

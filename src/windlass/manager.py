@@ -14,6 +14,7 @@ from collections.abc import (
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, Self, TypeVar, overload
 
+from ._core.flow import Adaptive, Gate
 from ._core.pools import Traits
 from ._numbers import require_count, require_seconds
 from ._runtime.bus import BUFFER, Heard, Subscription
@@ -27,6 +28,8 @@ from ._runtime.futures import ManagerExecutor
 from ._runtime.graph import Call, submit_graph
 from ._runtime.group import TaskGroup
 from ._runtime.handle import TaskHandle
+from ._runtime.live_gate import LiveGate
+from ._runtime.load import require_psutil
 from ._runtime.log_context import install_log_context
 from ._runtime.logs import log_changes
 from ._runtime.openings import tell_of
@@ -57,6 +60,8 @@ class TaskManager(ById):
 
     Args:
         max_concurrent_tasks: how many tasks run at once, of all local executors together.
+            ``Adaptive(...)`` lets the number find itself.
+        gates: what tasks may have to pass to start, by name; see ``Gate``.
         max_pending: how many may wait; beyond that ``submit`` raises and ``enqueue`` waits.
         threads: slots of the ``thread`` executor (default: cpus + 4, at most 32).
         processes: slots of the ``process`` executor (default: cpus).
@@ -77,7 +82,8 @@ class TaskManager(ById):
     def __init__(
         self,
         *wrong: Never,
-        max_concurrent_tasks: int = 100,
+        max_concurrent_tasks: int | Adaptive = 100,
+        gates: Iterable[Gate] = (),
         max_pending: int = 1_000_000,
         threads: int | None = None,
         processes: int | None = None,
@@ -137,13 +143,15 @@ class TaskManager(ById):
             },
             clock or SystemClock(),
             recipe_of,
-            limit=require_count("max_concurrent_tasks", max_concurrent_tasks, least=1),
+            limit=_limit(max_concurrent_tasks),
             max_pending=require_count("max_pending", max_pending, least=1),
             age_every=age_every,
             keep_seconds=retention_seconds,
             keep_count=retention_count,
         )
         super().__init__(runtime)
+        for gate in gates:
+            self.add_gate(gate)
         self._doors = Doors(runtime, watchdog, own_loop=own_loop)
         log_changes(runtime.bus)
 
@@ -350,8 +358,22 @@ class TaskManager(ById):
         return self._runtime.engine.slots.limit
 
     @max_concurrent_tasks.setter
-    def max_concurrent_tasks(self, limit: int) -> None:
-        self._runtime.set_limit(require_count("max_concurrent_tasks", limit, least=1))
+    def max_concurrent_tasks(self, limit: int | Adaptive) -> None:
+        self._runtime.set_limit(_limit(limit))
+
+    def add_gate(self, gate: Gate) -> LiveGate:
+        """Let tasks name ``gate`` from now on."""
+        if not isinstance(gate, Gate):
+            raise TypeError(f"a gate is Gate(name, ...), not {gate!r}")
+        self._runtime.add_gate(gate)
+        return self.gate(gate.name)
+
+    def gate(self, name: str) -> LiveGate:
+        """The gate called ``name``, to look at and to change: ``manager.gate("api").slots = 4``."""
+        if name not in self._runtime.engine.turnstiles.all:
+            known = ", ".join(map(repr, sorted(self._runtime.engine.turnstiles.all))) or "none"
+            raise ValueError(f"there is no gate {name!r}; there are: {known}")
+        return LiveGate(self._runtime, name)
 
     def around(self, factory: Callable[[CurrentTask], Any]) -> None:
         """Have a context manager entered around every task, made by ``factory(current_task)``.
@@ -427,6 +449,14 @@ class TaskManager(ById):
 @task(executor=EXTERNAL)
 def _by_hand() -> None:
     """The function of external tasks; nothing calls it."""
+
+
+def _limit(limit: int | Adaptive) -> int | Adaptive:
+    """``max_concurrent_tasks``, if it can be that."""
+    if isinstance(limit, Adaptive):
+        require_psutil(limit)
+        return limit
+    return require_count("max_concurrent_tasks", limit, least=1)
 
 
 def _in_parallel(iterables: Sequence[Iterable[Any]]) -> list[tuple[Any, ...]]:

@@ -15,7 +15,10 @@ from .states import COMPLETED, FAILED, PENDING, RUNNING, TaskStatus
 from .task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from .meters import CircuitState
+    from .turnstiles import CircuitMove
 
 Transition: TypeAlias = tuple[Task, TaskStatus | None, TaskStatus, float, int, str]
 """(task, before, after, when, attempt, cause)"""
@@ -29,7 +32,7 @@ class Moves:
     taken last; ``moved`` is everything else, which came between.
     """
 
-    __slots__ = ("moved", "returned", "started", "submitted")
+    __slots__ = ("circuits", "moved", "returned", "started", "submitted")
 
     def __init__(
         self,
@@ -42,6 +45,8 @@ class Moves:
         self.returned = returned
         self.moved = moved
         self.started = started
+        self.circuits: Sequence[CircuitMove] = ()
+        """What breakers did; not part of the iteration, which is about tasks."""
 
     def __iter__(self) -> Iterator[Transition]:
         for task in self.submitted:
@@ -95,6 +100,24 @@ class Change:
             cause,
             error,
         )
+
+
+class GateChange(NamedTuple):
+    """The circuit breaker of a gate opened, closed, or is about to find out."""
+
+    gate: str
+    before: CircuitState
+    after: CircuitState
+    at: float
+    """When, in seconds since the epoch."""
+    cause: str
+    """Why, in a few words."""
+
+    @classmethod
+    def of(cls, move: CircuitMove, wall_offset: float) -> GateChange:
+        """The public face of ``move``."""
+        gate, before, after, when, cause = move
+        return cls(gate, before, after, when + wall_offset, cause)
 
 
 class Gap(NamedTuple):

@@ -33,8 +33,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..errors import DuplicateTaskError, InvalidTaskStateError, QueueFullError
 from .change import Moves
 from .fates import story
+from .flow import Adaptive
 from .graph import in_order, shares_fate
 from .lifecycle import Lifecycle
+from .meters import Tide
 from .outcome import Again, Cancelled, Err, Ok
 from .pools import Pool, Traits
 from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WAITING
@@ -42,7 +44,7 @@ from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WA
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from .flow import Adaptive, Gate
+    from .flow import Gate
     from .meters import Load
     from .outcome import Outcome
     from .task import Task
@@ -168,6 +170,8 @@ class Engine(Lifecycle):
         if task not in self.by_hand:
             return False
         self.by_hand.discard(task)
+        if task.spec.gates:
+            self.turnstiles.forget(task, now)  # who does it by hand passes them by hand
         self.slots.acquire(task)
         self._start(task, now)
         self.counts[PENDING] -= 1
@@ -204,6 +208,11 @@ class Engine(Lifecycle):
         self.counts[old.status] -= 1
         self._admit(new, old.status, now, "explicit retry")
         return new
+
+    def set_limit(self, limit: int | Adaptive) -> None:
+        """Change how many tasks run at once; those that run are not disturbed."""
+        self.tide = Tide(limit) if isinstance(limit, Adaptive) else None
+        self.slots.limit = limit.min if isinstance(limit, Adaptive) else limit
 
     def add_gate(self, gate: Gate, now: float) -> None:
         """Let tasks name ``gate`` from now on."""
@@ -274,7 +283,7 @@ class Engine(Lifecycle):
     @property
     def next_look(self) -> float | None:
         """When ``look`` is to be called: while something runs, if a limit is to find itself."""
-        if not (self.counts[RUNNING] and (self.tide is not None or self.turnstiles.adapts)):
+        if not (self.adapts and self.counts[RUNNING]):
             return None
         tides = [self.tide, *(gate.tide for gate in self.turnstiles.all.values())]
         return min((tide.due for tide in tides if tide is not None), default=None)
@@ -322,6 +331,8 @@ class Engine(Lifecycle):
     def drain(self) -> Moves:
         """What has happened since the last drain."""
         moves = Moves(self._submitted, self._returned, self._outbox, self._started)
+        if self.turnstiles.moves:
+            moves.circuits, self.turnstiles.moves = self.turnstiles.moves, []
         self._submitted, self._returned, self._outbox, self._started = [], [], [], []
         return moves
 
@@ -342,6 +353,16 @@ class Engine(Lifecycle):
         if key is not None and self.keys.get(key) is task:
             del self.keys[key]
         return True
+
+    @property
+    def has_timers(self) -> bool:
+        """Whether ``next_deadline`` may have changed; to be asked before it is worked out."""
+        return self.timers.any or self.calendar.any or self.alarms.any or self.adapts
+
+    @property
+    def adapts(self) -> bool:
+        """Whether some limit is to find itself."""
+        return self.tide is not None or self.turnstiles.adapts
 
     def next_deadline(self, now: float, wall: float) -> float | None:
         """When ``advance`` or ``forget_old`` has something to do next, in monotonic time."""

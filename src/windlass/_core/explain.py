@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .engine import Engine
     from .pools import Pool
     from .task import Task
+    from .turnstile import Turnstile
 
 _TEENS = range(10, 21)
 _NAMED = 3  # so many tasks are named in a list, the others counted
@@ -89,6 +90,8 @@ class Explanation:
             return f"{before}next try {self._clock(self._wall + task.due - self._now)}"
         if task.notes is not None and task.notes.due_at is not None:
             return f"due {self._clock(task.notes.due_at)}"
+        if task.notes is not None and task.notes.parked is not None:
+            return before + self._at_gate(task, engine.turnstiles.all[task.notes.parked])
         if not task.queued:
             if task in engine.by_hand:
                 return "waiting to be started by hand"
@@ -98,6 +101,28 @@ class Explanation:
         if engine.paused:
             return f"{before}ready, but the manager is paused: call resume()"
         return before + self._in_line(task, engine.slots.pools[task.spec.executor])
+
+    def _at_gate(self, task: Task, gate: Turnstile) -> str:
+        """Why ``task`` waits in the line of ``gate``: the policy that holds up its head."""
+        ahead = sum(1 for _ in takewhile(lambda other: other is not task, gate.queue))
+        place = f"{_ordinal(ahead + 1)} in line at gate `{gate.name}`, "
+        circuit, weight = gate.circuit, task.spec.weight(gate.name)
+        if circuit is not None and circuit.state == "open":
+            again = self._clock(self._wall + circuit.until - self._now)
+            return f"{place}which is open after failures; it tries again {again}"
+        if circuit is not None and circuit.state == "half-open":
+            return f"{place}which waits for one task to show whether it works again"
+        most = [gate.slots, gate.meter.rate.heaviest if gate.meter is not None else None]
+        if any(limit is not None and weight > limit for limit in most):
+            return f"{place}of which it takes {weight}, more than it lets through now"
+        if gate.slots is not None and gate.held + gate.called + weight > gate.slots:
+            return f"{place}{gate.held} of {gate.slots} taken"
+        if gate.meter is not None:
+            when = gate.meter.next(weight, self._now)
+            return (
+                f"{place}{gate.meter.rate}, the next {self._clock(self._wall + when - self._now)}"
+            )
+        return f"{place}{gate.held} taken"
 
     def _in_line(self, task: Task, pool: Pool) -> str:
         ahead = sum(1 for _ in takewhile(lambda other: other is not task, pool.queue))

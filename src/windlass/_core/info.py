@@ -39,6 +39,8 @@ class TaskInfo:
     tags: frozenset[str]
     metadata: Mapping[str, Any]
     owner: str | None
+    gates: Mapping[str, int]
+    """The gates it must pass, each with how much of it the task takes."""
     key: str | None
     parent: str | None
     dependencies: tuple[str, ...]
@@ -90,6 +92,7 @@ class TaskInfo:
             tags=spec.tags,
             metadata=spec.metadata,
             owner=spec.owner,
+            gates=dict(spec.gates),
             key=notes.key if notes else None,
             parent=notes.parent.id if notes and notes.parent else None,
             dependencies=tuple(dependency.id for dependency in task.dependencies),

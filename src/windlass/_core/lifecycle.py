@@ -57,7 +57,7 @@ class Lifecycle:
         self.counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
         self.age_every = age_every
         self.turnstiles = Turnstiles(self._put_back, self._ring_at)
-        self.tide = Tide(limit, 0.0) if isinstance(limit, Adaptive) else None
+        self.tide = Tide(limit) if isinstance(limit, Adaptive) else None
         most = limit.min if isinstance(limit, Adaptive) else limit
         self.slots = Slots(most, {}, self.turnstiles)
         self.waits = Waits(self.slots)

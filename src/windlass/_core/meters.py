@@ -139,9 +139,9 @@ class Tide:
 
     __slots__ = ("_climbing", "_latencies", "_limit", "_most", "adaptive", "due")
 
-    def __init__(self, adaptive: Adaptive, now: float) -> None:
+    def __init__(self, adaptive: Adaptive) -> None:
         self.adaptive = adaptive
-        self.due = now + adaptive.every
+        self.due = -inf
         """When to look next."""
         self._limit = float(adaptive.min)
         self._climbing = True

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .flow import Rate
+    from .meters import CircuitState
     from .states import TaskPriority, TaskStatus
+    from .turnstile import Turnstile
 
 
 class Durations(NamedTuple):
@@ -48,6 +51,39 @@ class PoolMetrics(NamedTuple):
     queued: dict[TaskPriority, int]
 
 
+class GateMetrics(NamedTuple):
+    """One gate's figures."""
+
+    slots: int | None
+    """How many tasks may be behind it at once, now; None: any number."""
+    held: int
+    """How much of it is taken."""
+    waiting: int
+    """Tasks in its line, which are refused by nothing else."""
+    pending: int
+    """Tasks that name it and have not started, wherever they wait."""
+    max_pending: int | None
+    rate: Rate | None
+    state: CircuitState | None
+    """Of its breaker: ``closed``, ``open`` or ``half-open``."""
+    refused: int
+    """Tasks that it had no room for at submit, or that failed because it was open."""
+
+    @classmethod
+    def of(cls, gate: Turnstile) -> GateMetrics:
+        """The figures of ``gate``."""
+        return cls(
+            slots=gate.slots,
+            held=gate.held,
+            waiting=gate.queue.size,
+            pending=gate.pending,
+            max_pending=gate.max_pending,
+            rate=gate.rate,
+            state=gate.circuit.state if gate.circuit is not None else None,
+            refused=gate.refused,
+        )
+
+
 class Metrics(NamedTuple):
     """What ``get_metrics()`` returns."""
 
@@ -59,6 +95,7 @@ class Metrics(NamedTuple):
     taken: int
     free: int
     executors: dict[str, PoolMetrics]
+    gates: dict[str, GateMetrics]
     waiting_time: dict[str, Durations]
     """By task name: from being ready to the last start."""
     running_time: dict[str, Durations]
@@ -98,6 +135,7 @@ def measure(engine: Engine, *, abandoned_threads: int, dropped_changes: int) -> 
         taken=slots.running,
         free=slots.limit - slots.running,
         executors=pools,
+        gates={name: GateMetrics.of(gate) for name, gate in engine.turnstiles.all.items()},
         waiting_time={name: Durations.of(seconds) for name, seconds in waiting.items()},
         running_time={name: Durations.of(seconds) for name, seconds in running.items()},
         abandoned_threads=abandoned_threads,

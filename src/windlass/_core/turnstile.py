@@ -35,7 +35,7 @@ class Turnstile:
 
     def __init__(self, gate: Gate, age_every: float | None, now: float) -> None:
         self.name = gate.name
-        self.tide = Tide(gate.slots, now) if isinstance(gate.slots, Adaptive) else None
+        self.tide = Tide(gate.slots) if isinstance(gate.slots, Adaptive) else None
         self.slots = self.tide.limit if self.tide is not None else fixed(gate.slots)
         self.meter = RateMeter(gate.rate) if gate.rate is not None else None
         self.circuit = Circuit(gate.breaker, now) if gate.breaker is not None else None

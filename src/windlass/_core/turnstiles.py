@@ -119,6 +119,7 @@ class Turnstiles:
                         f"max_pending is {gate.max_pending}. Use `await manager.enqueue(...)`, "
                         "which waits for room, or raise max_pending= of the gate",
                         task.id,
+                        {"gate": name},
                     )
 
     def of(self, task: Task) -> Iterator[tuple[Turnstile, int]]:
@@ -319,7 +320,7 @@ class Turnstiles:
     ) -> None:
         """Give ``gate`` other slots, or another rate; what is behind it is not disturbed."""
         if slots is not None:
-            gate.tide = Tide(slots, now) if isinstance(slots, Adaptive) else None
+            gate.tide = Tide(slots) if isinstance(slots, Adaptive) else None
             self.adapts |= isinstance(slots, Adaptive)
             gate.slots = gate.tide.limit if gate.tide is not None else fixed(slots)
         if rate is not None:

@@ -4,17 +4,19 @@ A task that waits lends its slot (never its gates), so what it waits for can run
 limit is one. When its last wait is over it wants a slot again and goes first in line for it.
 
 A wait is refused if it closes a circle: if what is waited for depends on, or itself waits for, the
-waiter. Which also holds for the executors where a waiter would block the only thread there is.
+waiter, or can never pass a gate because of what the waiter, and others who are stuck with it, hold
+there. Which also holds for the executors where a waiter would block the only thread there is.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..errors import DeadlockError
 from .graph import find_path
-from .states import RUNNING, TERMINAL, WAITING
+from .states import PENDING, RUNNING, TERMINAL, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,8 +131,13 @@ class Waits:
 
     def _refuse_circles(self, waiter: Task, targets: Sequence[Task]) -> None:
         path = find_path(targets, waiter, self._blocked_by)
+        if path is None and self._slots.turnstiles.all:
+            path = self._stuck_at_gates(waiter, targets)
         if path is not None:
-            names = [waiter.spec.name, *(task.spec.name for task in path)]
+            names = [waiter.spec.name]
+            for before, task in pairwise([waiter, *path]):
+                gate = self._gate_between(before, task)
+                names += [f"gate {gate}", task.spec.name] if gate else [task.spec.name]
             raise DeadlockError(
                 f"{waiter.label} waits in a circle: " + " -> ".join(names),
                 waiter.id,
@@ -141,3 +148,55 @@ class Waits:
         if task.status is WAITING:
             return [other for other in task.dependencies if other.status not in TERMINAL]
         return self.of(task) if task.status is RUNNING else ()
+
+    def _gate_between(self, task: Task, holder: Task) -> str | None:
+        """The gate that keeps ``task`` waiting for ``holder``, if it is that."""
+        if task.status not in {PENDING, WAITING} or holder in task.dependencies:
+            return None
+        gates = (gate for gate, _ in self._slots.turnstiles.of(task))
+        return next((gate.name for gate in gates if (holder, holder.run) in gate.holders), None)
+
+    def _stuck_at_gates(self, waiter: Task, targets: Sequence[Task]) -> list[Task] | None:
+        """A way from ``targets`` back to ``waiter`` through held gates, if there is no way out.
+
+        That a holder waits is not enough: others may leave, and make room. So everybody who could
+        be stuck is taken to be, and let off who is not, until nobody is let off any more.
+        """
+        stuck = {waiter, *targets}
+        line = list(stuck)
+        while line:
+            new = [task for task in self._perhaps_blocked_by(line.pop()) if task not in stuck]
+            stuck.update(new)
+            line += new
+        while True:
+            free = [
+                task for task in stuck if task is not waiter and not self._is_stuck(task, stuck)
+            ]
+            if not free:
+                break
+            stuck.difference_update(free)
+        return find_path(
+            [target for target in targets if target in stuck],
+            waiter,
+            lambda task: [other for other in self._perhaps_blocked_by(task) if other in stuck],
+        )
+
+    def _perhaps_blocked_by(self, task: Task) -> list[Task]:
+        """What ``task`` waits for, and who holds what it needs."""
+        behind = list(self._blocked_by(task))
+        if task.status in {PENDING, WAITING}:
+            for gate, _ in self._slots.turnstiles.of(task):
+                behind += [holder for holder, _ in gate.holders]
+        return behind
+
+    def _is_stuck(self, task: Task, stuck: set[Task]) -> bool:
+        """Whether ``task`` cannot go on if all of ``stuck`` cannot."""
+        if any(other in stuck for other in self._blocked_by(task)):
+            return True
+        if task.status not in {PENDING, WAITING}:
+            return False
+        for gate, weight in self._slots.turnstiles.of(task):
+            kept = sum(held for (holder, _), held in gate.holders.items() if holder in stuck)
+            if gate.slots is not None and kept + weight > gate.slots:
+                return True
+        return False

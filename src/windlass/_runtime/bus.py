@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._core.change import Change, Gap
+from .._core.change import Change, Gap, GateChange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("windlass")
 
-Heard: TypeAlias = Change | Gap
+Heard: TypeAlias = Change | GateChange | Gap
 BUFFER = 10_000
 
 
@@ -38,12 +38,12 @@ class Buffer:
     __slots__ = ("_items", "_limit", "_missed", "dropped")
 
     def __init__(self, limit: int) -> None:
-        self._items: deque[Change] = deque()
+        self._items: deque[Change | GateChange] = deque()
         self._limit = limit
         self._missed = 0
         self.dropped = 0
 
-    def extend(self, changes: Sequence[Change]) -> None:
+    def extend(self, changes: Sequence[Change | GateChange]) -> None:
         """Add ``changes``."""
         self._items.extend(changes)
         while len(self._items) > self._limit:
@@ -192,8 +192,11 @@ class Bus:
         """Tell everybody who wants to know."""
         for listener in self._listeners:
             wanted: Moves | Sequence[Transition] = moves if listener.wants_all() else noteworthy
-            if wanted:
-                changes = [Change.of(move, wall_offset) for move in wanted]
+            if wanted or moves.circuits:
+                changes: list[Change | GateChange] = [
+                    Change.of(move, wall_offset) for move in wanted
+                ]
+                changes += [GateChange.of(move, wall_offset) for move in moves.circuits]
                 with self.lock:
                     listener.buffer.extend(changes)
                 listener.wake()

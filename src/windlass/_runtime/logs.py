@@ -8,6 +8,7 @@ DEBUG      RUNNING started
 INFO       ended   completed, cancelled
 WARNING    PENDING an attempt failed and is retried
 WARNING    FAILED  failed for good
+WARNING            the circuit breaker of a gate opened (INFO: it closed)
 ERROR              a failure nobody looked at, a clean-up that raised
 ========== ======= =====================================================
 """
@@ -17,7 +18,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from .._core.change import Change, Gap
+from .._core.change import Change, Gap, GateChange
 from .._core.states import FAILED, PENDING, RUNNING, TaskStatus
 from .handle import describe
 
@@ -44,6 +45,10 @@ def _log(batch: Sequence[Heard]) -> None:
     for change in batch:
         if isinstance(change, Gap):
             logger.warning("%d changes were not logged: there were too many at once", change.missed)
+            continue
+        if isinstance(change, GateChange):
+            level = logging.WARNING if change.after == "open" else logging.INFO
+            logger.log(level, "gate %s is %s: %s", change.gate, change.after, change.cause)
             continue
         level = _level(change.before, change.after)
         if logger.isEnabledFor(level):

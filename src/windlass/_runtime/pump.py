@@ -130,6 +130,8 @@ class Pump:
                 # Only what is there now: executors may add to it all the time.
                 engine.settle([inbox.popleft() for _ in range(len(inbox))], now)
             engine.advance(now, wall)
+            if (look := engine.next_look) is not None and look <= now:
+                engine.look(runtime.read_load(), now)
             if engine.stale_reports != self._stale_reports:
                 self._stale_reports = engine.stale_reports  # perhaps an abandoned thread has left
                 runtime.measure_capacity()
@@ -138,7 +140,7 @@ class Pump:
             stops = self._take_stops() if engine.stops else ()
             moves = engine.drain()
             forgotten = engine.forget_old(now)
-            if self._timer is None or engine.timers.any or engine.calendar.any:
+            if self._timer is None or engine.has_timers:
                 deadline = engine.next_deadline(now, wall)
             else:
                 deadline = None  # the timer that is set can only be early

@@ -13,13 +13,13 @@ import logging
 import os
 import sys
 import threading
-from collections import deque
 from concurrent.futures import CancelledError
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.engine import Engine
 from .._core.explain import explain
+from .._core.flow import Adaptive
 from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err, Ok
@@ -27,7 +27,6 @@ from .._core.pools import Traits
 from .._core.states import FAILED, PENDING, RUNNING
 from ..errors import (
     ManagerClosedError,
-    QueueFullError,
     TaskDependencyError,
     TaskNotFoundError,
 )
@@ -37,21 +36,25 @@ from .entering import dependencies_of, follow, holder_of_key, holders_among, ref
 from .external import ExternalTask
 from .handle import TaskHandle, describe, error_of
 from .job import Job
+from .load import read_load, require_psutil
+from .lobby import Lobby
 from .nested import NestedWait
 from .portal import Portal
 from .pump import Pump
 from .recipe import ForCall
 from .run import Run
-from .wait import Promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from .._core.flow import Gate
+    from .._core.meters import Load
     from .._core.outcome import Outcome
     from .._core.task import Task
     from ..ports import Clock, Executor
     from .current import Link
     from .recipe import Recipe
+    from .wait import Promise
 
 logger = logging.getLogger("windlass")
 
@@ -82,13 +85,13 @@ class Runtime:
         self.watch_lock = threading.Lock()  # for promises, which the engine knows nothing of
         traits = {name: executor.traits for name, executor in executors.items()}
         self.engine = Engine({**traits, EXTERNAL: BY_HAND}, **limits)
+        self.read_load: Callable[[], Load] = read_load
         self.pump = Pump(self)
         self.bus = Bus()
         self.around: list[Callable[..., Any]] = []
         self.resumptions: dict[Task, Callable[[], None]] = {}
         self.attendants: list[Callable[[], bool]] = []
-        self.lobby: deque[tuple[Job, Promise[TaskHandle[Any]]]] = deque()
-        """The jobs that wait for room."""
+        self.lobby = Lobby(self)
         self.asleep: set[object] = set()
         """The runs, and the threads of plain code, that are blocked in one of our waits."""
         self.accepting = False
@@ -161,32 +164,7 @@ class Runtime:
         """Take in a job when there is room for it; first come, first served."""
         if not self.accepting:
             raise closed_error()
-        stored: Promise[TaskHandle[Any]] = Promise(self, f"enqueueing of {job.label}")
-        if self.lobby or not self._let_in(job, stored):
-            with self.watch_lock:
-                alone = not self.lobby
-                self.lobby.append((job, stored))
-            if alone:
-                self.add_attendant(self._let_all_in)
-        return stored
-
-    def _let_in(self, job: Job, stored: Promise[TaskHandle[Any]]) -> bool:
-        try:
-            stored.keep(self.submit_job(job))
-        except QueueFullError:
-            return False
-        except BaseException as error:  # noqa: BLE001  # whoever waits is to hear of it
-            stored.break_(error)
-        return True
-
-    def _let_all_in(self) -> bool:
-        """Take in those who wait, until it is full again; whether nobody waits any more."""
-        while self._let_in(*self.lobby[0]):
-            with self.watch_lock:
-                self.lobby.popleft()
-                if not self.lobby:
-                    return True
-        return False
+        return self.lobby.enter(job)
 
     def submit_child(
         self, parent: Job, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -452,11 +430,18 @@ class Runtime:
             self.engine.paused = paused
         self.pump.wake()
 
-    def set_limit(self, limit: int) -> None:
+    def set_limit(self, limit: int | Adaptive) -> None:
         """Change how many tasks run at once."""
         with self.lock:
-            self.engine.slots.limit = limit
+            self.engine.set_limit(limit)
         self.pump.wake()
+
+    def add_gate(self, gate: Gate) -> None:
+        """Let tasks name ``gate`` from now on."""
+        if isinstance(gate.slots, Adaptive):
+            require_psutil(gate.slots)
+        with self.lock:
+            self.engine.add_gate(gate, self.clock.now())
 
     def measure_capacity(self) -> None:
         """Tell the engine how much each executor can do now; with the lock held."""

@@ -15,12 +15,12 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from windlass import Gap, TaskManager, TaskStatus
+from windlass import Change, Gap, TaskManager, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from windlass import Change
+    from windlass import GateChange
 
 Key: TypeAlias = tuple[int, str]
 """A task among those of all managers: an id is unique within one."""
@@ -101,14 +101,16 @@ class Tally:
         with self.lock:
             return [manager for manager in self._managers if manager.is_open]
 
-    def _hear(self, manager: TaskManager, me: int, batch: Sequence[Change | Gap]) -> None:
+    def _hear(
+        self, manager: TaskManager, me: int, batch: Sequence[Change | GateChange | Gap]
+    ) -> None:
         now = self.clock()
         with self.lock:
             for change in batch:
                 if isinstance(change, Gap):
                     self.missed += change.missed
                     self._to_heal.add(manager)
-                else:
+                elif isinstance(change, Change):
                     self._fold(manager, (me, change.task_id), change, now)
 
     def _fold(self, manager: TaskManager, key: Key, change: Change, now: float) -> None:

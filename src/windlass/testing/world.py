@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
-from .._core.change import Change, Gap
+from .._core.change import Change, Gap, GateChange
+from .._core.meters import Load
 from .._runtime.bus import Subscription
 from .._runtime.clock import SystemClock
 from .._runtime.handle import describe
@@ -42,7 +43,7 @@ class Event(NamedTuple):
 
     elapsed: float
     """In seconds of virtual time since the world began."""
-    change: Change
+    change: Change | GateChange
 
 
 class World:
@@ -179,7 +180,7 @@ class World:
     @property
     def history(self) -> list[Change]:
         """Every change of every task so far."""
-        return [event.change for event in self.events]
+        return [event.change for event in self.events if isinstance(event.change, Change)]
 
     def story(self, last: int | None = None) -> str:
         """The history in lines, for people; only the ``last`` so many if told so."""
@@ -187,6 +188,11 @@ class World:
         skipped = len(self.events) - len(events)
         lines = [f"({skipped} changes before that)"] if skipped else []
         for elapsed, change in events:
+            if isinstance(change, GateChange):
+                lines.append(
+                    f"{elapsed:12.3f} s  gate {change.gate} {change.after}: {change.cause}"
+                )
+                continue
             before = "" if change.before is None else f"{change.before} -> "
             error = f" ({describe(change.error)})" if change.error is not None else ""
             what = f"{before}{change.after}: {change.cause}{error}"
@@ -217,6 +223,7 @@ class World:
         ):
             return
         runtime.clock = self.clock
+        runtime.read_load = Load  # this machine's has no place in a history that is to be repeated
         # Ids are random, so that no two managers share any; here they are to be the same each time.
         runtime._prefix = f"w{len(self._runtimes) + 1}-"  # noqa: SLF001
         for name, executor in runtime.executors.items():

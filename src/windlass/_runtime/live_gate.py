@@ -1,0 +1,107 @@
+"""A gate of a manager as it stands now, to look at and to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .._core.flow import Adaptive, Breaker, Rate, require_policy
+from .._core.metrics import GateMetrics
+from .._numbers import require_count
+
+if TYPE_CHECKING:
+    from .._core.meters import CircuitState
+    from .runtime import Runtime
+
+
+class LiveGate:
+    """What ``manager.gate(name)`` gives: ``slots``, ``rate`` and ``max_pending`` can be set.
+
+    What is set holds from the next task on; those that are behind the gate already are not
+    disturbed.
+    """
+
+    __slots__ = ("_name", "_runtime")
+
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        self._runtime = runtime
+        self._name = name
+
+    def __repr__(self) -> str:
+        now = self.metrics()
+        taken = f"{now.held} of {now.slots}" if now.slots is not None else f"{now.held}"
+        state = f", {now.state}" if now.state is not None else ""
+        return f"<gate {self._name}: {taken} taken, {now.waiting} waiting{state}>"
+
+    @property
+    def name(self) -> str:
+        """By which tasks name it."""
+        return self._name
+
+    def metrics(self) -> GateMetrics:
+        """Its figures."""
+        with self._runtime.lock:
+            return GateMetrics.of(self._runtime.engine.turnstiles.all[self._name])
+
+    @property
+    def slots(self) -> int | None:
+        """How many tasks may be behind it at once, now; None: any number."""
+        return self.metrics().slots
+
+    @slots.setter
+    def slots(self, slots: int | Adaptive) -> None:
+        if not isinstance(slots, Adaptive):
+            require_count("slots", slots, least=1)
+        self._change(slots=slots)
+
+    @property
+    def rate(self) -> Rate | None:
+        """How often a task may pass."""
+        return self.metrics().rate
+
+    @rate.setter
+    def rate(self, rate: Rate) -> None:
+        if rate is None:
+            raise TypeError("rate= takes Rate(...); a gate that has a rate keeps one")
+        require_policy("rate", rate, Rate)
+        self._change(rate=rate)
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """Its circuit breaker."""
+        with self._runtime.lock:
+            return self._runtime.engine.turnstiles.all[self._name].breaker
+
+    @property
+    def max_pending(self) -> int | None:
+        """How many unstarted tasks may name it."""
+        return self.metrics().max_pending
+
+    @max_pending.setter
+    def max_pending(self, most: int | None) -> None:
+        if most is not None:
+            require_count("max_pending", most, least=1)
+        with self._runtime.lock:
+            self._runtime.engine.turnstiles.all[self._name].max_pending = most
+        self._runtime.pump.wake()
+
+    @property
+    def state(self) -> CircuitState | None:
+        """``closed``, ``open`` or ``half-open``; None without a breaker."""
+        return self.metrics().state
+
+    @property
+    def held(self) -> int:
+        """How much of it is taken."""
+        return self.metrics().held
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait in its line."""
+        return self.metrics().waiting
+
+    def _change(self, **changes: Any) -> None:
+        runtime = self._runtime
+        with runtime.lock:
+            turnstiles = runtime.engine.turnstiles
+            turnstiles.change(turnstiles.all[self._name], runtime.clock.now(), **changes)
+        runtime.pump.wake()

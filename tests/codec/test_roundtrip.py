@@ -185,14 +185,3 @@ def test_small_values_are_small():
     """One byte for the version, four for the checksum, and the value."""
     assert len(codec.encode(1)) == 6
     assert len(codec.encode_call(("x",), {})) == 5 + 1 + 3 + 1
-
-
-# Each as the first version wrote it. Later ones must read it; nothing in here may ever change.
-@pytest.mark.parametrize(
-    ("stored", "value"),
-    [
-        ("PLACEHOLDER", None),
-    ],
-)
-def test_what_earlier_versions_stored_is_read(stored, value):
-    assert told(codec.decode(bytes.fromhex(stored))) == told(value)

@@ -32,6 +32,8 @@ from .unpacking import Resolve, Unpacker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..ports import Codec
+
 T = TypeVar("T")
 
 _VERSION = 1
@@ -169,6 +171,10 @@ class MsgpackCodec:
                 f"({short_error(error)}): Windlass has not written it. Restore the file "
                 "from a backup"
             ) from error
+
+
+if TYPE_CHECKING:
+    _fulfils: Codec = MsgpackCodec()
 
 
 def _no_room(what: str) -> SerializationError:

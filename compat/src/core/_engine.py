@@ -19,7 +19,15 @@ from concurrent.futures import wait as wait_for_futures
 from typing import TYPE_CHECKING, Any
 
 import windlass
-from windlass import DeadlockError, Gap, InvalidTaskStateError, TaskError, TaskStatus, current_task
+from windlass import (
+    Change,
+    DeadlockError,
+    Gap,
+    InvalidTaskStateError,
+    TaskError,
+    TaskStatus,
+    current_task,
+)
 
 from ._record import Record, running_loop
 from ._task import Task, now
@@ -28,7 +36,7 @@ from .event_system import EventType, create_task_event, is_heard, publish_sync
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from windlass import Change, ExternalTask, TaskHandle, TaskInfo
+    from windlass import ExternalTask, TaskHandle, TaskInfo
 
     from ._face import Face
 
@@ -240,12 +248,14 @@ class Engine:
 
     # -- telling of them -----------------------------------------------------------------------
 
-    def _hear(self, batch: Sequence[Change | Gap]) -> None:
-        for change in batch:
-            if isinstance(change, Gap):
+    def _hear(self, batch: Sequence[Any]) -> None:
+        for heard in batch:
+            if isinstance(heard, Gap):
                 self.tell_all()
-            elif record := self.records.get(change.task_id) or self.record(change.task_id):
-                self.tell(record, change)
+            elif not isinstance(heard, Change):
+                continue  # Windlass tells of more than tasks
+            elif record := self.records.get(heard.task_id) or self.record(heard.task_id):
+                self.tell(record, heard)
 
     def tell_all(self) -> None:
         """Tell of whatever has happened to any task and was not told of yet."""
@@ -265,8 +275,9 @@ class Engine:
             while info is not None and record.told_starts < info.attempt:
                 record.told_starts += 1
                 self._publish(EventType.TASK_STARTED, record)
-            status = info.status if info is not None else change and change.after
-            if status not in _ENDS:
+            after = change.after if change is not None else None
+            status = info.status if info is not None else after
+            if status is None or not status.finished:
                 record.told_end = False  # also if it had ended and was retried by hand
             elif not record.told_end:
                 record.told_end = True

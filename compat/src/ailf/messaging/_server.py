@@ -46,6 +46,7 @@ def open_client(
     world = redis.asyncio if asynchronous else redis
     backoff = redis.backoff.ExponentialBackoff(cap=_LONGEST_PAUSE, base=_PAUSE)
     retry = redis.asyncio.retry.Retry if asynchronous else redis.retry.Retry
+    again = (redis.ConnectionError, *([redis.TimeoutError] if config.retry_on_timeout else []))
     pool = world.BlockingConnectionPool.from_url(
         url,
         protocol=2,  # answers have the same shape with every version of the driver
@@ -54,7 +55,7 @@ def open_client(
         socket_connect_timeout=config.socket_connect_timeout,
         socket_keepalive=config.socket_keepalive,
         max_connections=1 if listener else config.max_connections,
-        retry=retry(backoff, 0 if listener else _RETRIES),
+        retry=retry(backoff, 0 if listener else _RETRIES, again),
     )
     return world.Redis.from_pool(pool)
 

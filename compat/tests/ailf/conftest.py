@@ -1,0 +1,187 @@
+"""What the tests of ``ailf`` share: loops in virtual time, a Redis server, a Celery worker."""
+
+import asyncio
+import inspect
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
+from windlass.testing import VirtualClock, VirtualLoop
+
+
+@pytest.fixture
+def virtual_time(monkeypatch):
+    """The clock of an async test that asks for it, and of the managers it makes."""
+    clock = VirtualClock()
+    monkeypatch.setattr("windlass.manager.SystemClock", lambda: clock)
+    return clock
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    clock = given.get("virtual_time")
+    make_loop = None if clock is None else lambda: VirtualLoop(clock)
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(pyfuncitem.obj(**given))
+    return True
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left():
+    """Whatever a test starts is over when it ends."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), thread
+
+
+# -- Redis -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def redis_program() -> str:
+    pytest.importorskip("redis", reason="pip install redis")
+    program = find_redis_server()
+    if program is None:
+        pytest.skip(HOW_TO_GET_ONE)
+    return program
+
+
+@pytest.fixture(scope="session")
+def standing_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
+    server = RedisServer(redis_program, tmp_path_factory.mktemp("redis"), durable=False)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(standing_server) -> RedisServer:
+    """A server that many tests share, empty."""
+    import redis
+
+    with redis.Redis(port=standing_server.port) as client:
+        client.flushall()
+    return standing_server
+
+
+@pytest.fixture
+def own_server(redis_program, tmp_path) -> Iterator[RedisServer]:
+    """A server to be killed: what it has confirmed is on disk."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(redis_program, folder)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def default_port(monkeypatch):
+    """Have a client without a config find the server on ``port``, as on a machine with one."""
+
+    def be(port: int) -> None:
+        from ailf.schemas.redis import RedisConfig
+
+        monkeypatch.setattr("ailf.messaging._clients.RedisConfig", lambda: RedisConfig(port=port))
+
+    return be
+
+
+# -- other processes -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_process(tmp_path):
+    """Run a program in a process of its own; it is told to say a line when it is where it is to be."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(program: str, *args: object) -> subprocess.Popen[str]:
+        path = tmp_path / f"program{len(running)}.py"
+        path.write_text(program)
+        process = subprocess.Popen(
+            [sys.executable, str(path), *map(str, args)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+# -- Celery ----------------------------------------------------------------------------------------
+
+
+class Worker:
+    """A Celery worker, started as its documentation says."""
+
+    def __init__(self, server: RedisServer, folder: Path, *options: str) -> None:
+        celery = str(Path(sys.executable).with_name("celery"))
+        self.documents = folder / "documents"
+        self.documents.mkdir()
+        self.log = folder / "worker.log"
+        addresses = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), server.url)
+        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [celery, "-A", "ailf.workers.celery_app", "worker", *options],
+                env={
+                    **os.environ,
+                    **addresses,
+                    "AILF_DOCUMENTS_DIR": str(self.documents),
+                    "PYTHONPATH": path,
+                },
+                cwd=folder, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def celery_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
+    """The server that the app of this process talks to, which it is told on import."""
+    pytest.importorskip("celery", reason="pip install 'celery[redis]'")
+    server = RedisServer(redis_program, tmp_path_factory.mktemp("celery-redis"), durable=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CELERY_BROKER_URL", server.url)
+        patch.setenv("CELERY_RESULT_BACKEND", server.url)
+        yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def worker(celery_server, tmp_path_factory) -> Iterator[Worker]:
+    worker = Worker(celery_server, tmp_path_factory.mktemp("worker"))
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture(scope="session")
+def tasks(worker):
+    """The module of the tasks, with a worker that runs them."""
+    import ailf.workers.tasks
+
+    yield ailf.workers.tasks
+    from ailf.workers.celery_app import app
+
+    app.close()

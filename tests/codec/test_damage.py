@@ -59,14 +59,14 @@ def test_noise_is_found(data):
 
 @pytest.mark.parametrize("data", [None, "text", 3, 1.5, [1]])
 def test_what_is_no_bytes_at_all(data):
-    with pytest.raises(StoreCorruptError, match="^the result cannot be read: it is cut off, or no"):
+    with pytest.raises(StoreCorruptError, match="^the result: what was stored is cut off, or no b"):
         codec.decode(data, "the result")
 
 
 def test_the_message_says_what_is_damaged_and_what_to_do():
     data = codec.encode("x")[:-1] + b"y"
     message = (
-        r"^the arguments of f \[t1\] is damaged: its checksum is \w{8} and should be \w{8}\. Res"
+        r"^the arguments of f \[t1\]: what was stored is damaged, its checksum is \w{8} and sho"
     )
     with pytest.raises(StoreCorruptError, match=message):
         codec.decode_call(data, "f [t1]")
@@ -103,7 +103,7 @@ LINE = form_for(Line).id
     ids=lambda data: data[5:25].hex(),
 )  # fmt: skip
 def test_what_was_never_written_makes_no_sense(data):
-    with pytest.raises(StoreCorruptError, match="^it: the checksum is right, and what was stored "):
+    with pytest.raises(StoreCorruptError, match="^it: what was stored has the right checksum and "):
         codec.decode(data, "it")
     with pytest.raises(StoreCorruptError):
         codec.decode_call(data)

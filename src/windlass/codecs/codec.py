@@ -39,6 +39,7 @@ T = TypeVar("T")
 _VERSION = 1
 _PLAIN, _TREE = _VERSION << 4, _VERSION << 4 | 1
 _HEAD = struct.Struct("<BI")
+_REMEDY = "Restore the file from a backup, or submit the task again"
 _SEEDS = [crc32(bytes([lead])) for lead in range(256)]
 
 
@@ -167,9 +168,8 @@ class MsgpackCodec:
             raise
         except Exception as error:
             raise StoreCorruptError(
-                f"{what}: the checksum is right, and what was stored makes no sense "
-                f"({short_error(error)}): Windlass has not written it. Restore the file "
-                "from a backup"
+                f"{what}: what was stored has the right checksum and makes no sense "
+                f"({short_error(error)}), so Windlass has not written it. {_REMEDY}"
             ) from error
 
 
@@ -257,17 +257,16 @@ def _opened(data: bytes, what: str) -> tuple[int, Any]:
         found = crc32(body, _SEEDS[lead])
     except (struct.error, TypeError) as error:
         raise StoreCorruptError(
-            f"{what} cannot be read: it is cut off, or no bytes at all ({error}). Restore the file "
-            "from a backup, or cancel the task and submit it again"
+            f"{what}: what was stored is cut off, or no bytes at all ({error}). {_REMEDY}"
         ) from None
     if found != stored:
         raise StoreCorruptError(
-            f"{what} is damaged: its checksum is {found:08x} and should be {stored:08x}. Restore "
-            "the file from a backup, or cancel the task and submit it again"
+            f"{what}: what was stored is damaged, its checksum is {found:08x} and should be "
+            f"{stored:08x}. {_REMEDY}"
         )
     if lead not in (_PLAIN, _TREE):
         raise StoreError(
-            f"{what} was written by a later version of Windlass (format {lead >> 4}.{lead & 15}, "
-            f"and this one reads up to {_VERSION}.1): install that version here as well"
+            f"{what}: written by a later version of Windlass (format {lead >> 4}.{lead & 15}, and "
+            f"this one reads up to {_VERSION}.1). Install that version here as well"
         )
     return lead, body

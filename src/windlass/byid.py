@@ -109,6 +109,11 @@ class ById:
         job = self._runtime.find(task)
         return job is not None and self._runtime.cancel(job, cause)
 
+    def get_handle(self, task: TaskHandle[Any] | str) -> TaskHandle[Any] | None:
+        """The handle of a task that is known by its id, to wait for it or to pass it on."""
+        job = self._runtime.find(task)
+        return TaskHandle(job, self._runtime) if job is not None else None
+
     def get_task(self, task: TaskHandle[Any] | str) -> TaskInfo | None:
         """All there is to know about a task."""
         job = self._runtime.find(task)

@@ -355,6 +355,19 @@ async def test_a_cancellation_may_say_why():
 
 
 @on_a_loop
+async def test_who_has_only_the_id_gets_the_handle():
+    async with TaskManager() as tm:
+        id = tm.register_task("x", double, 1)
+        handle = tm.get_handle(id)
+        assert not handle.done()
+        tm.execute_task(id)
+        assert await handle == 2
+        assert await tm.get_handle(id) == 2, "also when it has ended"
+        assert await tm.submit(double, tm.get_handle(id)) == 4
+        assert tm.get_handle("nobody") is None
+
+
+@on_a_loop
 async def test_one_task_is_forgotten():
     async with TaskManager() as tm:
         kept, gone = tm.submit(double, 1), tm.register_task("gone", double, 2)

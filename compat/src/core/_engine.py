@@ -87,7 +87,7 @@ class Engine:
         with self._lock:
             self._sweep()
             # In one step, or the observer would meet a task it has no record of.
-            self.manager.register_task(
+            task.task_id = self.manager.register_task(
                 task.name,
                 windlass.task(func, type=task.task_type),
                 *task.args,
@@ -149,7 +149,14 @@ class Engine:
     def execute(self, record: Record) -> TaskHandle[Any]:
         """Let a registered task run, on this thread's loop if it is a coroutine without one."""
         record.task.execution_id = f"exec_{record.id}"
-        handle = self.open().execute_task(record.id)
+        try:
+            handle = self.open().execute_task(record.id)
+        except InvalidTaskStateError:
+            # What depends on it was executed before, and brought it along; that is no mistake.
+            ended = self.manager.get_handle(record.id)
+            if ended is None:
+                raise
+            return ended
         record.loop = record.loop or running_loop()
         return handle
 
@@ -203,18 +210,20 @@ class Engine:
     def cancel(self, record: Record, cause: str | None = None) -> bool:
         """Cancel a task; in plain code, come back when it has cleaned up."""
         cancelled = self.manager.cancel_task(record.id, cause or "asked")
-        if cancelled and running_loop() is None and not current_task().id:
+        handle = self.manager.get_handle(record.id)
+        if cancelled and handle and running_loop() is None and not current_task().id:
             with contextlib.suppress(TaskError):  # it has ended, which is what is waited for
-                self.manager.execute_task(record.id).result()
+                handle.result()
         self.tell(record)
         return cancelled
 
     async def cancel_and_wait(self, record: Record) -> bool:
         """Cancel a task and wait until it has cleaned up."""
         cancelled = self.manager.cancel_task(record.id)
-        if cancelled and current_task().id != record.id:
+        handle = self.manager.get_handle(record.id)
+        if cancelled and handle and current_task().id != record.id:
             with contextlib.suppress(TaskError):  # as above
-                await self.manager.execute_task(record.id)
+                await handle
         self.tell(record)
         return cancelled
 

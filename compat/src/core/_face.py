@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import windlass
-from windlass import TaskCancellationError, TaskError, TaskStatus, Wait, current_task
+from windlass import TaskCancellationError, TaskStatus, Wait, current_task
 
 from ._engine import Engine
 from ._record import running_loop
@@ -136,5 +136,6 @@ class Face:
                 continue
             if info.held or not wait:
                 manager.cancel_task(record.id, "the manager was stopped")
-            with contextlib.suppress(TaskError):  # it ended in this moment, or never began
-                yield manager.execute_task(record.id)
+            handle = manager.get_handle(record.id)
+            if handle is not None:
+                yield handle

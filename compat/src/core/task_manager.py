@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from windlass import InvalidTaskStateError, TaskDependencyError, TaskPriority, TaskStatus, Wait
+from windlass import TaskDependencyError, TaskPriority, TaskStatus, Wait
 
 from core._engine import SHARED, Engine
 from core._face import Face
@@ -53,6 +52,7 @@ class TaskManager(Face):
         engine: Engine | None = None,
     ) -> None:
         super().__init__(engine, **({"retention_count": history_limit} if history_limit else {}))
+        self._at_once = False
         self.thread_pool = thread_pool
         self.resource_monitor = resource_monitor
 
@@ -81,18 +81,23 @@ class TaskManager(Face):
             retry_delay, timeout, description, tags, metadata,
         )  # fmt: skip
         record = self.engine.take(task, self)
-        if self.is_running:
+        if self._at_once and self.is_running:
             self._execute(record)
         return record.id
 
     def start(self) -> Wait[Any]:
         """Start, with everything that was registered; need not be awaited."""
         started = super().start()
+        self._at_once = True
         for record in list(self.engine.records.values()):
             if record.face is self and record.can_execute():
-                with contextlib.suppress(InvalidTaskStateError):  # it has just been cancelled
-                    self._execute(record)
+                self._execute(record)
         return started
+
+    def shutdown(self, wait: bool = True) -> Wait[Any]:
+        """Stop; what is registered from then on waits for the next start."""
+        self._at_once = False
+        return super().shutdown(wait)
 
     def execute_task(self, task_id: str, wait: bool = False, timeout: float | None = None) -> Any:
         """Let a task run now; returns the execution's id, which awaited gives the result.

@@ -57,12 +57,12 @@ class Turnstiles:
     """
 
     __slots__ = (
-        "_favoured",
         "_put_back",
         "_ring_at",
         "adapts",
         "all",
         "doomed",
+        "favoured",
         "moves",
         "parked",
     )
@@ -82,7 +82,8 @@ class Turnstiles:
         self.doomed: deque[tuple[Task, Turnstile]] = deque()
         """Tasks that would rather fail than wait for the open gate beside them."""
         self.moves: list[CircuitMove] = []
-        self._favoured: Task | None = None
+        self.favoured: Task | None = None
+        """The one task that room is kept for at all its gates."""
 
     def add(self, gate: Gate, age_every: float | None, now: float) -> None:
         """Let tasks name ``gate`` from now on."""
@@ -169,7 +170,7 @@ class Turnstiles:
             gate.admit(task, weight, now)
             gate.pending -= 1
         task.noted.turned_away = 0
-        if self._favoured is task:
+        if self.favoured is task:
             self._let_down(now)
         if caller is not None and caller.meter is not None:
             self.call(caller, now)  # nobody is called; but the alarm for the next is set
@@ -179,7 +180,7 @@ class Turnstiles:
         """``task``, which has not started, ends; True if it waited in the line of a gate."""
         for gate, _ in self.of(task):
             gate.pending -= 1
-        if self._favoured is task:
+        if self.favoured is task:
             self._let_down(now)
         if (caller := self._answer(task)) is not None:
             self.call(caller, now)
@@ -222,15 +223,15 @@ class Turnstiles:
         self, task: Task, gate: Turnstile, refusal: Refusal, now: float, *, again: bool
     ) -> None:
         if refusal == "breaker":
-            if self._favoured is task:
+            if self.favoured is task:
                 self._let_down(now)
             if task.spec.when_open == "fail":
                 self.doomed.append((task, gate))
                 return
         elif again:
             task.noted.turned_away += 1
-            if self._favoured is None and task.noted.turned_away >= _PATIENCE:
-                self._favoured = task
+            if self.favoured is None and task.noted.turned_away >= _PATIENCE:
+                self.favoured = task
         self._park(task, gate, back=again)
         if refusal == "rate":
             self.call(gate, now)  # nobody is called; but the alarm is set
@@ -249,7 +250,7 @@ class Turnstiles:
 
     def _kept(self, gate: Turnstile, task: Task, now: float) -> int:
         """How much room at ``gate`` is kept for the favoured task, from one that comes after it."""
-        favoured = self._favoured
+        favoured = self.favoured
         if favoured is None or favoured is task:
             return 0
         rank = gate.queue.rank
@@ -257,7 +258,7 @@ class Turnstiles:
 
     def _let_down(self, now: float) -> None:
         """Favour nobody: what was kept may go to others."""
-        favoured, self._favoured = self._favoured, None
+        favoured, self.favoured = self.favoured, None
         if favoured is not None:
             for gate, _ in self.of(favoured):
                 self.call(gate, now)

@@ -1,6 +1,7 @@
 """What the tests of ``ailf`` share: loops in virtual time, a Redis server, a Celery worker."""
 
 import asyncio
+import gc
 import inspect
 import os
 import subprocess
@@ -125,6 +126,9 @@ def other_process(tmp_path):
 # -- Celery ----------------------------------------------------------------------------------------
 
 
+CHORES = Path(__file__).parent / "chores"
+
+
 class Worker:
     """A Celery worker, started as its documentation says."""
 
@@ -134,7 +138,7 @@ class Worker:
         self.documents.mkdir()
         self.log = folder / "worker.log"
         addresses = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), server.url)
-        path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([str(CHORES), os.environ.get("PYTHONPATH", "")])
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [celery, "-A", "ailf.workers.celery_app", "worker", *options],
@@ -166,7 +170,25 @@ def celery_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
         patch.setenv("CELERY_BROKER_URL", server.url)
         patch.setenv("CELERY_RESULT_BACKEND", server.url)
         yield server
+        from ailf.workers.celery_app import app
+
+        gc.collect()  # results say good-bye to the server while there is one
+        app.close()
     server.kill()
+
+
+@pytest.fixture
+def own_worker(celery_server, tmp_path):
+    """Workers of a test's own, with other options than the documented ones."""
+    running: list[Worker] = []
+
+    def start(*options: str) -> Worker:
+        running.append(Worker(celery_server, tmp_path, *options))
+        return running[-1]
+
+    yield start
+    for worker in running:
+        worker.stop()
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +203,4 @@ def tasks(worker):
     """The module of the tasks, with a worker that runs them."""
     import ailf.workers.tasks
 
-    yield ailf.workers.tasks
-    from ailf.workers.celery_app import app
-
-    app.close()
+    return ailf.workers.tasks

@@ -105,9 +105,12 @@ def fetch_and_process(url: str, params: Mapping[str, Any] | None = None) -> dict
         raise ValueError(f"only http:// and https:// are fetched, not {url!r}")
     if params:
         url += ("&" if urlsplit(url).query else "?") + urlencode(params, doseq=True)
-    with urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310  # its scheme was looked at
-        body = answer.read(_LARGEST_ANSWER + 1)
-        status = answer.status
+    try:
+        with urlopen(url, timeout=_PATIENCE) as answer:  # noqa: S310  # its scheme was looked at
+            body = answer.read(_LARGEST_ANSWER + 1)
+            status = answer.status
+    except OSError as error:  # of a kind that would lose its text on the way to the caller
+        raise OSError(f"{url} could not be fetched: {error}") from error
     if len(body) > _LARGEST_ANSWER:
         raise ValueError(f"{url} is longer than {_LARGEST_ANSWER} bytes, which is the limit")
     return {

@@ -1,0 +1,175 @@
+"""The Celery tasks, by a real worker that is started with the documented command."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from ailf.messaging.redis import RedisClient, RedisConfig
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def result(async_result):
+    return async_result.get(timeout=40)
+
+
+def words(processed):
+    assert processed["status"] == "success"
+    return processed["document_id"], processed["metadata"]["word_count"]
+
+
+def test_a_document_given_as_text(tasks):
+    processed = result(tasks.process_document.delay("d1", {"text": "three short words"}))
+    assert set(processed) == {"document_id", "status", "processing_time", "metadata"}
+    assert words(processed) == ("d1", 3)
+    assert set(processed["metadata"]) == {"word_count", "processed_at"}
+    assert processed["processing_time"] >= 0
+
+
+def test_a_document_that_lies_in_redis(tasks, celery_server):
+    client = RedisClient(RedisConfig(port=celery_server.port))
+    client.set("document:d2", "two words")
+    assert words(result(tasks.process_document.delay("d2"))) == ("d2", 2)
+    client.close()
+
+
+def test_a_document_that_is_a_file_and_never_one_outside(tasks, worker):
+    (worker.documents / "d3").write_text("a file of five words")
+    outside = worker.documents.parent / "outside"
+    outside.write_text("not to be read")
+    (worker.documents / "link").symlink_to(outside)
+    assert words(result(tasks.process_document.delay("d3"))) == ("d3", 5)
+    for id in ("nowhere", "../outside", str(outside), "link", "."):
+        assert words(result(tasks.process_document.delay(id))) == (id, 0)
+
+
+def test_analyze_content(tasks):
+    text = "Engines are great. The engines of ships love water, and engines need care."
+    analysis = result(tasks.analyze_content.delay(text, "brief"))
+    assert analysis["analysis_type"] == "brief"
+    assert analysis["results"]["key_topics"][0] == "engines"
+    assert analysis["results"]["summary"] == "Engines are great."
+    assert analysis["results"]["sentiment"] == "positive"
+    empty = result(tasks.analyze_content.delay(""))
+    assert (empty["analysis_type"], empty["results"]["key_topics"]) == ("general", [])
+
+
+def test_batch_process_says_how_far_it_is(tasks):
+    sent = tasks.batch_process.delay([f"d{n}" for n in range(300)], {"text": "one two"})
+    seen = []
+    sent.get(timeout=40, on_message=seen.append)
+    progress = [message["result"] for message in seen if message["status"] == "PROGRESS"]
+    assert progress, "somebody who listens hears of it"
+    assert all(
+        set(said) == {"current", "total", "percent", "processed", "failed"} for said in progress
+    )
+    assert all(0 <= said["percent"] < 100 and said["total"] == 300 for said in progress)
+    batch = sent.get()
+    assert (batch["processed"], batch["failed"], batch["total"]) == (300, 0, 300)
+    assert batch["items"][7]["item_id"] == "d7"
+
+
+def test_one_bad_item_does_not_spoil_the_batch(tasks):
+    batch = result(tasks.batch_process.delay(["good", "bad\0name"]))
+    assert (batch["processed"], batch["failed"]) == (1, 1)
+    assert batch["items"][1]["status"] == "error"
+    assert "null" in batch["items"][1]["error"]
+
+
+def test_fetch_and_process(tasks):
+    asked = []
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200 if "page" in self.path else 404)
+            self.end_headers()
+            self.wfile.write(b"x" * 1234)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Pages) as pages:
+        serving = threading.Thread(target=pages.serve_forever)
+        serving.start()
+        address = f"http://127.0.0.1:{pages.server_port}"
+        try:
+            fetched = result(tasks.fetch_and_process.delay(f"{address}/page", {"q": "a b"}))
+            with pytest.raises(Exception, match="404"):
+                result(tasks.fetch_and_process.delay(f"{address}/none"))
+        finally:
+            pages.shutdown()
+            serving.join()
+    assert asked == ["/page?q=a+b", "/none"]
+    assert (fetched["status_code"], fetched["data_size"], fetched["processed"]) == (200, 1234, True)
+    with pytest.raises(ValueError, match="only http:// and https:// are fetched"):
+        result(tasks.fetch_and_process.delay("file:///etc/passwd"))
+
+
+def test_periodic_cleanup(tasks):
+    cleaned = result(tasks.periodic_cleanup.delay())
+    assert cleaned["task"] == "cleanup"
+    assert cleaned["duration"] >= 0
+
+
+def test_the_tasks_are_functions_as_well(tasks):
+    assert words(tasks.process_document("d", {"text": "a b"})) == ("d", 2)
+    assert tasks.batch_process(["d"], {"text": "a b"})["processed"] == 1
+    assert words(tasks.process_document.apply(args=["d", {"text": "a b"}]).get()) == ("d", 2)
+
+
+def test_the_worker_knows_the_tasks_and_takes_json_only(tasks, worker):
+    from celery.exceptions import TimeoutError as NoAnswer
+
+    from ailf.workers.celery_app import app
+
+    result(tasks.process_document.delay("d", {"text": ""}))  # by then it is there
+    (known,) = app.control.inspect(timeout=5).registered().values()
+    assert set(known) == {f"tasks.{name}" for name in tasks.__all__}
+    pickled = tasks.process_document.apply_async(["d"], serializer="pickle")
+    with pytest.raises(NoAnswer):
+        pickled.get(timeout=1)
+    pickled.forget()
+    assert "untrusted content of type pickle" in worker.log.read_text()
+    assert app.conf.task_acks_late
+    assert app.conf.task_reject_on_worker_lost
+
+
+# -- a task that kills its worker ------------------------------------------------------------------
+
+
+@pytest.fixture
+def chores(own_worker, monkeypatch):
+    """Tasks of a worker of its own, which runs them one at a time."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "chores"))
+    import deadly_chores
+
+    own_worker("-I", "deadly_chores", "-Q", "chores", "-c", "1")
+    return deadly_chores
+
+
+def test_a_task_whose_worker_died_runs_again(chores, tmp_path):
+    diary = tmp_path / "diary"
+    sent = chores.kill_worker.apply_async([str(diary), 2], queue="chores")
+    assert result(sent) == "done the 3. time"
+
+
+def test_a_task_that_kills_its_worker_is_not_delivered_for_ever(chores, tmp_path):
+    diary, other = tmp_path / "diary", tmp_path / "other"
+    deadly = chores.kill_worker.apply_async([str(diary), 100], queue="chores")
+    with pytest.raises(Exception, match="was begun 3 times and its worker died each time"):
+        result(deadly)
+    assert diary.read_text().splitlines() == ["begun"] * 3
+    assert deadly.status == "FAILURE"
+    # The worker is well, and others have their turn.
+    assert result(chores.kill_worker.apply_async([str(other), 0], queue="chores"))
+
+
+def test_a_task_that_fails_is_not_delivered_again(chores, tmp_path):
+    diary = tmp_path / "diary"
+    with pytest.raises(ValueError, match="cannot be done"):
+        result(chores.fail.apply_async([str(diary)], queue="chores"))
+    assert result(chores.kill_worker.apply_async([str(tmp_path / "next"), 0], queue="chores"))
+    assert diary.read_text().splitlines() == ["begun"]

@@ -29,7 +29,7 @@ from typing import (
     overload,
 )
 
-from ._core.flow import require_gate_name
+from ._core.flow import Gate, require_gate_name
 from ._core.policies import NO_RETRY, Retry
 from ._core.spec import RunIf, Spec, WhenOpen
 from ._core.states import TaskPriority
@@ -354,9 +354,21 @@ def _gates(gates: Any) -> tuple[tuple[str, int], ...]:
         gates = [gates]
     if not isinstance(gates, Iterable):
         raise TypeError(f"gates= takes names, or a dict of names and weights, not {gates!r}")
-    weights: dict[Any, Any] = dict(gates) if isinstance(gates, Mapping) else dict.fromkeys(gates, 1)
-    for name, weight in weights.items():
+    named: list[tuple[Any, Any]]
+    named = [*gates.items()] if isinstance(gates, Mapping) else [(name, 1) for name in gates]
+    weights: dict[str, Any] = {}
+    for name, weight in named:
+        if isinstance(name, Gate):
+            raise TypeError(
+                f"a task names its gates, gates=[{name.name!r}], and the manager is given them: "
+                f"TaskManager(gates=[Gate({name.name!r}, ...)])"
+            )
         require_gate_name(name)
+        if name in weights:
+            raise ValueError(
+                f"gates= names {name!r} twice; for two of its slots, write gates={{{name!r}: 2}}"
+            )
+        weights[name] = weight
         require_count(f"the weight at the gate {name!r}", weight, least=1)
     return tuple(sorted(weights.items()))
 

@@ -150,6 +150,8 @@ class TaskManager(ById):
             keep_count=retention_count,
         )
         super().__init__(runtime)
+        if not isinstance(gates, Iterable):
+            raise TypeError(f"gates= takes several gates, in a list, not {gates!r}")
         for gate in gates:
             self.add_gate(gate)
         self._doors = Doors(runtime, watchdog, own_loop=own_loop)

@@ -42,6 +42,9 @@ from .errors import SerializationError as SerializationError
 from .errors import Snooze as Snooze
 from .errors import StoreCorruptError as StoreCorruptError
 from .errors import StoreError as StoreError
+from .errors import StoreFencedError as StoreFencedError
+from .errors import StoreFullError as StoreFullError
+from .errors import StoreLockedError as StoreLockedError
 from .errors import TaskCancellationError as TaskCancellationError
 from .errors import TaskCrashedError as TaskCrashedError
 from .errors import TaskDependencyError as TaskDependencyError

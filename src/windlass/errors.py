@@ -16,7 +16,10 @@
     ├── SerializationError        a value cannot cross over to another process, or be stored
     ├── NotDurableError           a task that cannot be kept in a file was given to one
     └── StoreError                the file that keeps the tasks failed
-        └── StoreCorruptError     what it holds is damaged
+        ├── StoreCorruptError     what it holds is damaged
+        ├── StoreLockedError      somebody else is writing to it, for too long
+        ├── StoreFullError        there is no room for more on its disk
+        └── StoreFencedError      another process leads now: this one may not write any more
 
     RemoteError                   stands for what a function raised in another process or an
                                   earlier run, where its type cannot be rebuilt here: the
@@ -50,6 +53,9 @@ __all__ = [
     "Snooze",
     "StoreCorruptError",
     "StoreError",
+    "StoreFencedError",
+    "StoreFullError",
+    "StoreLockedError",
     "TaskCancellationError",
     "TaskCrashedError",
     "TaskDependencyError",
@@ -271,6 +277,18 @@ class NotDurableError(TaskError):
 
 class StoreError(TaskError):
     """The file that keeps the tasks cannot be read, written or understood."""
+
+
+class StoreLockedError(StoreError):
+    """Somebody else has been writing to the file for too long."""
+
+
+class StoreFullError(StoreError):
+    """There is no room for more: a full disk, a quota, a limit on the size of files."""
+
+
+class StoreFencedError(StoreError):
+    """Another process leads now, because this one was silent: what it writes does not count."""
 
 
 class StoreCorruptError(StoreError):

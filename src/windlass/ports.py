@@ -6,11 +6,11 @@ executor, of ours or of yours, must pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
     from ._core.outcome import Outcome
     from ._core.pools import Traits
@@ -215,4 +215,184 @@ class Codec(Protocol):
         Built-in, registered and Windlass's own ones as themselves, with ``args``, notes and what
         they carry, their cause as a RemoteError; a RemoteError in place of all others.
         """
+        ...
+
+
+class Row(NamedTuple):
+    """A task as a store keeps it: what SQL must know in fields of its own, the rest as bytes."""
+
+    seq: int
+    """Its place in the order in which tasks were submitted; never used twice."""
+    id: str
+    function: str
+    """The stable id of its function."""
+    status: str
+    key: str | None
+    created_at: float
+    """Times are seconds since the epoch."""
+    started_at: float | None
+    ended_at: float | None
+    run: int
+    call: bytes
+    """Its arguments."""
+    options: bytes
+    """What was asked of it; never changes."""
+    notes: bytes | None
+    """What happened to it, as far as the fields do not say: most tasks have none."""
+    outcome: bytes | None
+    """Its result or its error, once it has ended."""
+
+
+class Update(NamedTuple):
+    """What can change of a Row."""
+
+    status: str
+    started_at: float | None
+    ended_at: float | None
+    run: int
+    notes: bytes | None
+    outcome: bytes | None
+    seq: int
+
+
+class Line(NamedTuple):
+    """One line of what a task said: a log record, or progress."""
+
+    seq: int
+    """The task's."""
+    at: float
+    kind: str
+    text: str
+
+
+class Batch:
+    """Everything that one commit writes, all or nothing."""
+
+    __slots__ = (
+        "checkpoints", "deletes", "handled", "inserts", "lines", "news", "steps", "updates",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.inserts: list[Row] = []
+        """New tasks; one with a known ``seq`` takes the place of what was there (a retry)."""
+        self.updates: list[Update] = []
+        self.deletes: list[int] = []
+        """The tasks to forget, by ``seq``, with their steps, checkpoints and lines."""
+        self.checkpoints: list[tuple[int, bytes]] = []
+        self.steps: list[tuple[int, str, bytes]] = []
+        self.lines: list[Line] = []
+        self.handled: list[int] = []
+        """The requests of the inbox that are done with."""
+        self.news: bytes | None = None
+        """For the clients: what has changed, in the words of the runtime."""
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, name) for name in self.__slots__)
+
+
+class Request(NamedTuple):
+    """What a client asks of the leader through the store."""
+
+    number: int
+    kind: str
+    body: bytes
+
+
+class Store(Protocol):
+    """Keeps tasks where a crash does not reach them. Dumb: what is written is decided elsewhere.
+
+    - ``commit`` is all or nothing, and on return it is as safe as ``durability`` promises.
+    - Only the leader writes tasks: ``commit`` and ``take_lead`` come from one thread at a time, and
+      a commit under an epoch that is not the newest raises StoreFencedError and writes nothing.
+    - Everything else may be called from any thread and any process that has the store open.
+    - What goes wrong is a StoreError that says what, where and what to do about it:
+      StoreLockedError (somebody else writes; to be tried again), StoreCorruptError,
+      StoreFullError, or itself.
+    """
+
+    def open(self) -> None:
+        """Be ready: make what is missing, and bring an older version up to date."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; called again it does nothing."""
+        ...
+
+    def take_lead(self) -> int:
+        """Be the leader from now on: the new epoch, under which nobody else can write."""
+        ...
+
+    def commit(self, epoch: int, batch: Batch) -> None:
+        """Write ``batch``."""
+        ...
+
+    # -- what is there -------------------------------------------------------------------------
+
+    def last_seq(self) -> int:
+        """The greatest ``seq`` ever used; 0 in an empty store."""
+        ...
+
+    def unfinished(self) -> Iterator[Row]:
+        """The tasks that have not ended, by their ``seq``, without loading all of them."""
+        ...
+
+    def rows(self, ids: Sequence[str]) -> dict[str, Row]:
+        """Those of the tasks ``ids`` that there are."""
+        ...
+
+    def finished(self, before: int | None = None, limit: int = 1_000) -> list[Row]:
+        """The tasks that have ended, the newest first, with a ``seq`` less than ``before``."""
+        ...
+
+    def keys(self) -> Iterator[tuple[str, str]]:
+        """The keys of tasks that have ended, each with the task's id."""
+        ...
+
+    def checkpoint(self, seq: int) -> bytes | None:
+        """The last checkpoint of a task."""
+        ...
+
+    def steps(self, seq: int) -> dict[str, bytes]:
+        """The steps that a task has done, by name."""
+        ...
+
+    def lines(self, seq: int, since: int = 0) -> list[tuple[int, Line]]:
+        """What a task said, each with its number, after the number ``since``."""
+        ...
+
+    def ended(self, before: float, statuses: Sequence[str], limit: int, skip: int = 0) -> list[int]:
+        """The ``seq`` of the oldest tasks of ``statuses`` that ended before then.
+
+        ``skip`` leaves out so many of the newest.
+        """
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks there are of each status."""
+        ...
+
+    # -- between processes ---------------------------------------------------------------------
+
+    def post(self, kind: str, body: bytes) -> int:
+        """Leave a request for the leader, as safe as a commit; its number."""
+        ...
+
+    def requests(self, limit: int = 1_000) -> list[Request]:
+        """The requests nobody has handled yet, the oldest first."""
+        ...
+
+    def news(self, since: int) -> list[tuple[int, bytes]]:
+        """What was committed for the clients after the number ``since``."""
+        ...
+
+    def read_note(self, name: str) -> str | None:
+        """A note that processes leave each other in the store, such as where the leader listens."""
+        ...
+
+    def write_note(self, name: str, text: str | None) -> None:
+        """Leave a note, or take it away."""
+        ...
+
+    def shrink(self) -> None:
+        """Give back to the file system what is not needed, as far as that is ours to do."""
         ...

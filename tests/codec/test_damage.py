@@ -132,6 +132,13 @@ def test_a_name_in_the_bytes_is_looked_up_among_registered_ones_only(id):
     assert set(sys.modules) == before
 
 
+def test_a_time_zone_that_is_not_known_here_is_named():
+    with pytest.raises(
+        SerializationError, match=r"^it: the time zone 'Nowhere/Land' was stored, and"
+    ):
+        codec.decode(tree(22, "Nowhere/Land"), "it")
+
+
 nodes = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(-5, 40), st.floats(), st.text(max_size=5),

@@ -172,7 +172,18 @@ def test_an_exception_whose_methods_raise():
     assert found.text == "<its text cannot be had>"
 
 
-def test_an_exception_that_is_no_error_is_refused_as_a_value():
+def test_an_exception_that_cannot_be_shown():
+    class HiddenError(SyntaxError):
+        @property
+        def filename(self):
+            raise LookupError("no")
+
+    found, kept = there_and_back(HiddenError("x"))
+    assert type(found) is RemoteError
+    assert kept.endswith("HiddenError: x\n")
+
+
+def test_one_that_is_not_registered_is_refused_as_a_value():
     with pytest.raises(
         SerializationError, match=r"it, \[0\] is a wares\.StrangeError, an exceptio"
     ):

@@ -134,6 +134,11 @@ def test_half_of_a_surrogate_pair_is_refused_wherever_it_is(careful):
         assert "has half of a surrogate pair in its text" in refusal([*careful, value])
 
 
+def test_what_is_left_for_msgspec_to_refuse():
+    zone = dt.timezone(dt.timedelta(hours=1), "\ud800")
+    assert refusal(zone).startswith("it cannot be stored: 'utf-8' codec can't encode character")
+
+
 def test_what_contains_itself():
     ring = []
     ring.append({"again": ring})

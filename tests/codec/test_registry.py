@@ -272,6 +272,11 @@ class Bag(dict):
     pass
 
 
+@dataclasses.dataclass
+class Needy:
+    x: dataclasses.InitVar[int]
+
+
 T = TypeVar("T", bound=Leaf)
 
 
@@ -291,6 +296,7 @@ Number = NewType("Number", Leaf)
         (None, []),
         ("Leaf", []),
         (Bag, []),
+        (Needy, []),
         (datetime, []),
         (Colour, []),
         (Leaf, [Leaf]),

@@ -243,8 +243,8 @@ class Turnstiles:
 
     def _is_behind(self, task: Task, gate: Turnstile, now: float) -> bool:
         """Whether somebody waits at ``gate`` whose turn comes before that of ``task``."""
-        if not gate.queue.size:
-            return False
+        if not gate.queue.size or task is self.favoured:
+            return False  # nobody is called to the room that is kept for the favoured one
         first = gate.queue.urgency(now, gate.held)
         return first is not None and first >= gate.queue.rank(task, now)
 

@@ -76,11 +76,20 @@ class Turnstile:
         promised = self.called + kept
         if self.circuit is not None and not self.circuit.admits(self.called):
             return "breaker"
-        if self.slots is not None and self.held + promised + weight > self.slots:
+        if not self.fits(weight, self.held + promised):
             return "slots"
         if self.meter is not None and self.meter.next(weight + promised, now) > now:
             return "rate"
         return None
+
+    def fits(self, weight: int, held: int) -> bool:
+        """Whether there are slots for so much beside what is held.
+
+        Slots that find themselves let one task through alone, however heavy: as long as nobody
+        passes they find nothing.
+        """
+        alone = self.tide is not None and not held
+        return self.slots is None or held + weight <= self.slots or alone
 
     def admit(self, task: Task, weight: int, now: float) -> None:
         """``task`` passes, for the run that it is about to begin."""

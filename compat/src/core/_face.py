@@ -116,6 +116,8 @@ class Face:
         manager = self.engine.manager
         closing: Wait[Any]
         if self._owns_engine:
+            if not manager.is_open:
+                manager.cancel_all()  # what was registered and never had a chance to run
             closing = manager.shutdown(wait=wait)
         else:
             closing = manager.gather(*self._leave(wait=wait), return_errors=True)

@@ -14,11 +14,16 @@ from ._task import error_text
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from windlass import Change
+
     from ._engine import Engine
     from ._face import Face
     from ._task import Task
 
 logger = logging.getLogger("windlass.compat")
+
+BY_HAND = "external"
+"""What Windlass calls the executor of tasks that are driven by hand."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -45,6 +50,7 @@ class Record:
         self.told_created = False
         self.told_starts = 0
         self.told_end = False
+        self._seen_open = False
         self._last: TaskInfo | None = None
         self._resources: list[Any] = []
 
@@ -62,7 +68,7 @@ class Record:
     def can_execute(self) -> bool:
         """Whether it has not ended, and nobody drives it by hand."""
         info = self.info()
-        return info is not None and not info.status.finished and info.executor != "external"
+        return info is not None and not info.status.finished and info.executor != BY_HAND
 
     def keep(self, info: TaskInfo) -> None:
         """Keep how it ended, for those who still hold the task when it is forgotten."""
@@ -83,6 +89,20 @@ class Record:
             return info.cause if info.cause not in {None, "asked"} else "cancelled"
         error = self.error()
         return error_text(error) if error is not None else None
+
+    def reopen(self, change: Change | None, *, open: bool) -> None:
+        """Let the next end be told as well, if it was retried by hand after the last one.
+
+        That shows in two ways: it is open again, or ``change`` says so; it is one retry all the
+        same.
+        """
+        retried = change is not None and change.before is not None and change.before.finished
+        if retried and self._seen_open:
+            self._seen_open = False
+        elif retried:
+            self.told_end = False
+        elif open and self.told_end:
+            self.told_end, self._seen_open = False, True
 
     def add_resource(self, resource: Any) -> None:
         """Have ``resource`` closed when the task ends; now, if it has."""

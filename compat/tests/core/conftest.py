@@ -115,6 +115,6 @@ def _no_shared_leftovers():
     yield
     from core._engine import SHARED
 
+    SHARED.manager.cancel_all()
     SHARED.manager.stop().result(SOON)
-    SHARED.tell_all()
-    SHARED.manager.cleanup()
+    SHARED.cleanup(0)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from windlass import InvalidTaskStateError, TaskNotFoundError, TaskPriority, TaskStatus
+from windlass import (
+    InvalidTaskStateError,
+    TaskDependencyError,
+    TaskNotFoundError,
+    TaskPriority,
+    TaskStatus,
+)
 
 from core._engine import SHARED, Engine
 from core._face import Face, status_of
@@ -100,6 +106,8 @@ class TaskManager(Face):
         if record is None:
             raise TaskNotFoundError(f"there is no task {task_id!r}", task_id)
         status = record.task.status
+        if isinstance(fallen := record.error(), TaskDependencyError):
+            raise fallen  # before it was executed, with what it depends on
         if status not in {TaskStatus.PENDING, TaskStatus.WAITING}:
             raise InvalidTaskStateError(
                 f"{record.task!r} cannot be executed: only what is pending or waiting can", task_id

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DuplicateTaskError, InvalidTaskStateError, QueueFullError
 from .change import Moves
-from .fates import story
+from .fates import INTERRUPTED, story
 from .flow import Adaptive
 from .graph import in_order, shares_fate
 from .lifecycle import Lifecycle
@@ -131,6 +131,20 @@ class Engine(Lifecycle):
             else:
                 self._finish(cancelled, CANCELLED, Cancelled(why), now, why)
         return True
+
+    def interrupt(self, task: Task, now: float) -> None:
+        """End the attempt of a running task without spending it: it is PENDING again then."""
+        if task.status is RUNNING:
+            self._stop(task, INTERRUPTED, now)
+
+    def restore(self, task: Task, now: float, verdict: Err | None = None) -> None:
+        """Take in a task of an earlier life of the program, after what it depends on.
+
+        With a ``verdict`` it does not live on: it crashed once too often, for instance.
+        """
+        self._admit(task, None, now, "recovered")
+        if verdict is not None and task.status not in TERMINAL:
+            self._finish(task, FAILED, verdict, now, "crashed")
 
     def retry(
         self,
@@ -233,7 +247,10 @@ class Engine(Lifecycle):
             if task.run != run or task.status is not RUNNING:
                 self._late(task, run, now)
             elif ending and task in ending:
-                self._close(task, now, left=True)
+                if type(outcome) is Ok and ending[task] == INTERRUPTED:
+                    self._finish_late(task, outcome, now)
+                else:
+                    self._close(task, now, left=True)
             elif type(outcome) is Ok:
                 # The common end, written out: this is the path a hundred thousand tasks take.
                 spec = task.spec

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = "timeout"
 TOTAL_TIMEOUT = "total_timeout"
+INTERRUPTED = "interrupted"
 
 
 def timed_out(task: Task, why: str) -> Err:

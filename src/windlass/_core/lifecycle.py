@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .fates import TIMEOUT, TOTAL_TIMEOUT, doom, story, timed_out, turned_away
+from .fates import INTERRUPTED, TIMEOUT, TOTAL_TIMEOUT, doom, story, timed_out, turned_away
 from .flow import Adaptive
 from .graph import link, shares_fate
 from .meters import Tide
-from .outcome import Cancelled, Err
+from .outcome import Cancelled, Err, Ok
 from .pools import Pool, Slots
 from .retention import Retention
 from .states import (
@@ -122,9 +122,9 @@ class Lifecycle:
         self._outbox.append((task, before, status, now, task.attempt, cause))
         if spec.timed:
             if spec.total_timeout is not None:
-                self.timers.set((task, "total_timeout"), now + spec.total_timeout)
-            if spec.expires is not None:
-                self.timers.set((task, "expires"), now + spec.expires)
+                self.timers.set((task, "total_timeout"), task.created_at + spec.total_timeout)
+            if spec.expires is not None and (before is not None or not task.run):
+                self.timers.set((task, "expires"), task.created_at + spec.expires)
         if doomed_by is not None:
             self._doomed.append((task, doomed_by))
             self._fall(now)
@@ -229,7 +229,7 @@ class Lifecycle:
                 self.timers.set((task, "grace"), now + traits.grace)
             else:
                 self._close(task, now, left=not traits.lingers)
-        elif before == TIMEOUT and why != TIMEOUT:
+        elif before in {TIMEOUT, INTERRUPTED} and why not in {TIMEOUT, INTERRUPTED}:
             # Whoever cancels a task that is just timing out does not want it retried.
             self._ending[task] = why
 
@@ -243,10 +243,24 @@ class Lifecycle:
             self._failed(task, timed_out(task, why), now, "timed out", left=left)
             return
         self._vacate(task, now, left=left)
+        if why == INTERRUPTED:
+            self._remember_attempt(task, now, INTERRUPTED, None)
+            task.noted.given_back += 1
+            self._back_to_pending(task, 0.0, now, INTERRUPTED)
+            return
         if why == TOTAL_TIMEOUT:
             self._finish(task, FAILED, timed_out(task, why), now, "timed out")
         else:
             self._finish(task, CANCELLED, Cancelled(why), now, why)
+
+    def _finish_late(self, task: Task, outcome: Ok, now: float) -> None:
+        """An attempt that was being interrupted has returned all the same: so much the better."""
+        del self._ending[task]
+        self.timers.discard((task, "grace"))
+        self._leave_well(task, now)
+        self._move(task, COMPLETED, now, "returned")
+        task.outcome, task.ended_at = outcome, now
+        self._after_end(task, now)
 
     def _late(self, task: Task, run: int, now: float) -> None:
         """A report that changes nothing, except that a lingering attempt has now left."""

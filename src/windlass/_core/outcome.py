@@ -17,6 +17,15 @@ class Ok:
         return f"Ok({self.value!r})"
 
 
+class Lost(Ok):
+    """The function returned, in an earlier life of the program, what could not be stored.
+
+    ``value`` says what that was and why, in words; nobody is ever given it as the result.
+    """
+
+    __slots__ = ()
+
+
 class Err:
     """The attempt failed with ``error``: ``raised`` by the function, or the engine's verdict on it.
 

@@ -118,8 +118,10 @@ def test_a_value_is_no_error_and_no_call():
         codec.decode_error(tree("a", "b", "c", "d"))
     with pytest.raises(StoreCorruptError):
         codec.decode_call(codec.encode(1))
-    with pytest.raises(StoreCorruptError):
-        codec.decode_call(codec.encode([1, 2]))
+    for lead in 0x10, 0x11:
+        for call in [1, 2], [[], []], [[1], ["a"]], [{}, {}], [[], {1: 2}], [[], {}, 3]:
+            with pytest.raises(StoreCorruptError):
+                codec.decode_call(sealed(msgspec.msgpack.encode(call), lead))
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,9 @@ def test_calls_and_errors_of_the_first_version_are_read():
     assert codec.decode_call(call) == ((1,), {})
     error, traceback = codec.decode_error(
         bytes.fromhex(
-            "110a4f4cc994b146696c654e6f74466f756e644572726f72b15b4572726e6f20325d204e6f3a2027"
+            "11889bbe4594b146696c654e6f74466f756e644572726f72b15b4572726e6f20325d204e6f3a2027"
             "6627a954726163656261636b9307ba6275696c74696e732e46696c654e6f74466f756e644572726f"
-            "7283a46172677392029302a24e6fa166a57374617465c0a573686f776e92029202a24e6f"
+            "7282a46172677392029302a24e6fa166a57374617465c0"
         )
     )
     assert (type(error), error.errno, error.filename) == (FileNotFoundError, 2, "f")

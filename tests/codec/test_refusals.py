@@ -130,7 +130,14 @@ def test_it_says_why_and_what_to_do(value, reason, remedy):
 
 @pytest.mark.parametrize("careful", [[], [2**64]], ids=["", "with a large int"])
 def test_half_of_a_surrogate_pair_is_refused_wherever_it_is(careful):
-    for value in ["\ud800"], {"\udfff": 1}, {"a": "\ud800"}, {1: "\ud800"}, {("\ud800",)}:
+    for value in (
+        ["\ud800"],
+        {"\udfff": 1},
+        {"\udfff": None},
+        {"a": "\ud800"},
+        {1: "\ud800"},
+        {("\ud800",)},
+    ):
         assert "has half of a surrogate pair in its text" in refusal([*careful, value])
 
 

@@ -25,7 +25,7 @@ from msgspec.msgpack import Decoder, Encoder
 from .._numbers import require_count
 from ..errors import RemoteError, SerializationError, StoreCorruptError, StoreError, TaskError
 from .forms import storable, text_of, traceback_of, type_name
-from .packing import Packer, Reference, is_plain
+from .packing import TEXT, Packer, Reference, is_plain
 from .refusal import Refused, short_error
 from .unpacking import Resolve, Unpacker
 
@@ -216,6 +216,8 @@ def _plain_call(body: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     args, kwargs = body
     if type(args) is not list or type(kwargs) is not dict:
         raise TypeError("no arguments")
+    if not TEXT.issuperset(map(type, kwargs)):
+        raise TypeError("arguments by something else than names")
     return tuple(args), kwargs
 
 

@@ -236,8 +236,6 @@ def _of_exception(kind: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]
     def apart(error: BaseException) -> dict[str, Any]:
         _, args, *state = builtin.__reduce__(error)
         parts = {"args": args, "state": state[0] if state else None}
-        if args is not error.args:  # OSError keeps its file name elsewhere
-            parts["shown"] = error.args
         cause = error.__cause__
         if cause is None and not error.__suppress_context__:
             cause = error.__context__
@@ -251,7 +249,6 @@ def _of_exception(kind: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]
         builtin.__init__(error, *parts["args"])
         if parts["state"]:
             builtin.__setstate__(error, parts["state"])
-        error.args = parts.get("shown", error.args)
         if "cause" in parts:
             cause = RemoteError(*parts["cause"])
             if parts["explicit"]:

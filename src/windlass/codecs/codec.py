@@ -216,7 +216,7 @@ def _plain_call(body: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     args, kwargs = body
     if type(args) is not list or type(kwargs) is not dict:
         raise TypeError("no arguments")
-    if not TEXT.issuperset(map(type, kwargs)):
+    if kwargs and not TEXT.issuperset(map(type, kwargs)):
         raise TypeError("arguments by something else than names")
     return tuple(args), kwargs
 

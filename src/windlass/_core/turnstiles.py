@@ -233,8 +233,9 @@ class Turnstiles:
             if self.favoured is None and task.noted.turned_away >= _PATIENCE:
                 self.favoured = task
         self._park(task, gate, back=again)
-        if refusal == "rate":
-            self.call(gate, now)  # nobody is called; but the alarm is set
+        if refusal == "rate" or (refusal == "line" and not again):
+            # To set the alarm; or because its owner's turn comes before those of all others here.
+            self.call(gate, now)
 
     def _park(self, task: Task, gate: Turnstile, *, back: bool) -> None:
         task.noted.parked = gate.name

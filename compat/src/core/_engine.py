@@ -29,7 +29,7 @@ from windlass import (
     current_task,
 )
 
-from ._record import BY_HAND, Record, running_loop
+from ._record import BY_HAND, Record, is_plain, running_loop
 from ._task import Task, now
 from .event_system import EventType, create_task_event, is_heard, publish_sync
 
@@ -82,6 +82,8 @@ class Engine:
         if func is None:
             func, executor = driven_by_hand, BY_HAND
         record = Record(task, self, face)
+        if is_plain(func):
+            func = record.watching(func)
         with self._lock:
             self._sweep()
             # In one step, or the observer would meet a task it has no record of.
@@ -176,13 +178,17 @@ class Engine:
 
     def block(self, record: Record, handle: TaskHandle[Any], timeout: float | None = None) -> Any:
         """The same for plain code, which may be a callback of a running loop."""
+        here = running_loop()
         try:
-            if running_loop() is not None:
+            if here is not None:
+                record.blocked = here
+                self.refuse_to_hang(record)  # again: it may have come to that in the meantime
                 wait_for_futures([handle.as_future()], timeout)
                 if not handle.done():
                     raise TimeoutError(f"{handle!r} was not done within {timeout} s; it goes on")
             return handle.result(timeout)
         finally:
+            record.blocked = None
             self.tell(record)
 
     def refuse_to_hang(self, record: Record) -> None:
@@ -201,7 +207,8 @@ class Engine:
             info = self.manager.get_task(line.pop())
             if info is None or info.status.finished:
                 continue
-            if info.executor in _ON_A_LOOP and self._record_of(info).loop in {None, here}:
+            one = self._record_of(info)
+            if (info.executor in _ON_A_LOOP or one.awaiting) and one.loop in {None, here}:
                 raise DeadlockError(
                     f"{info.name} [{info.id}] runs on the event loop of this thread, so waiting "
                     "for it here would never end. Await it, or execute it without wait=True",

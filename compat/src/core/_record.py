@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from windlass import TaskInfo, TaskStatus
+from windlass import DeadlockError, TaskFunction, TaskInfo, TaskStatus
 
 from ._task import error_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from windlass import Change
@@ -34,6 +37,14 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def is_plain(func: Any) -> bool:
+    """Whether ``func`` is a function without options, and calling it makes no coroutine."""
+    if not callable(func) or isinstance(func, TaskFunction):
+        return False
+    # An object's __call__ may be the async function.
+    return not any(map(inspect.iscoroutinefunction, (func, getattr(func, "__call__", None))))  # noqa: B004
+
+
 class Record:
     """Belongs to one task of one engine, for as long as that remembers it."""
 
@@ -45,6 +56,10 @@ class Record:
         self.loop = running_loop()
         """Where its coroutine is to run; None until that is known, or on the engine's own."""
         self.touched: datetime | None = None
+        self.blocked: asyncio.AbstractEventLoop | None = None
+        """The loop whose thread is blocked by somebody who waits for this."""
+        self.awaiting = False
+        """Whether the function, a plain one, has returned something that is awaited now."""
         # What has been told of it, by whoever noticed first; the lock keeps that in order.
         self.telling = threading.RLock()
         self.told_created = False
@@ -64,6 +79,28 @@ class Record:
         if self.engine.records.get(self.id) is self:
             return self.engine.manager.get_task(self.id) or self._last
         return self._last
+
+    def watching(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """``func``, a plain function, with an eye on whether what it returns is to be awaited.
+
+        That would be done on the loop it was registered on. If whoever waits for the task blocks
+        that very loop, it is refused, since neither would ever end.
+        """
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            value = func(*args, **kwargs)
+            self.awaiting = hasattr(type(value), "__await__")
+            if self.awaiting and self.blocked is not None and self.blocked is self.loop:
+                getattr(value, "close", int)()  # or Python would warn that it was never awaited
+                raise DeadlockError(
+                    f"{self.task!r} returned an awaitable for the event loop of the thread that "
+                    "waits for it, which would never end. Await it, or execute it without "
+                    "wait=True",
+                    self.id,
+                )
+            return value
+
+        return functools.update_wrapper(watched, func, updated=())
 
     def can_execute(self) -> bool:
         """Whether it has not ended, and nobody drives it by hand."""

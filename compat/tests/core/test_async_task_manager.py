@@ -1,9 +1,12 @@
 """The manager of plain code and running loops alike: `core.task`."""
 
 import asyncio
+import functools
+import operator
 import threading
 
 import pytest
+from windlass import task
 
 from core.task import (
     AsyncTaskManager,
@@ -107,6 +110,44 @@ def test_coroutines_run_where_they_were_executed_else_on_a_loop_of_their_own(new
     asyncio.run(main())
     own = tm.execute_task(tm.register_task("own", loop_here), wait=True)
     assert own.is_running()
+
+
+def test_an_awaitable_for_the_loop_that_is_blocked_is_refused_not_waited_for(new):
+    tm = new(AsyncTaskManager)
+
+    async def main():
+        id = tm.register_task("returns a coroutine", lambda: loop_here())
+        with pytest.raises(TaskError, match="never end"):
+            tm.execute_task(id, wait=True)
+        waits, goes_on = asyncio.Event(), tm.register_task("x", lambda: waits.wait())
+        execution = tm.execute_task(goes_on)
+        while not tm.engine.records[goes_on].awaiting:
+            await asyncio.sleep(0)
+        with pytest.raises(TaskError, match="never end"):
+            tm.execute_task(goes_on, wait=True)
+        waits.set()
+        assert await execution is True
+        assert await tm.execute_task(tm.register_task("y", lambda: loop_here())) is not None
+
+    asyncio.run(main())
+
+
+def test_callables_of_all_kinds(new):
+    tm = new(AsyncTaskManager)
+
+    class Adder:
+        def __call__(self, a, b):
+            return a + b
+
+    class AsyncAdder:
+        async def __call__(self, a, b):
+            return a + b
+
+    for func in (Adder(), AsyncAdder(), functools.partial(add, 1), task(add), operator.add):
+        args = (2,) if isinstance(func, functools.partial) else (1, 2)
+        assert tm.execute_task(tm.register_task("x", func, *args), wait=True) == 3
+        with pytest.raises(TypeError):
+            tm.register_task("x", func, 1, 2, 3, 4)
 
 
 @pytest.mark.parametrize("times", [2])

@@ -44,6 +44,26 @@ async def test_there_are_never_more_workers_than_slots():
 
 
 @on_a_loop
+async def test_whoever_hears_a_result_may_close_and_open_the_executor():
+    executor, ended = ProcessExecutor(1), asyncio.Queue()
+
+    def close_when_there_is_one():
+        if not ended.empty():
+            executor.close()
+
+    for number in range(2):
+        executor.open(
+            asyncio.get_running_loop(),
+            lambda _, outcome, *, wake=True: ended.put_nowait(outcome.value),
+            close_when_there_is_one,
+        )
+        executor.start([Errand(errands.identity, number)])
+        assert await ended.get() == number
+        assert executor.figures()["workers"] == 0
+    await all_seen_off()
+
+
+@on_a_loop
 async def test_a_worker_heads_a_session_of_its_own():
     async with opened() as office:
         pid, session, group = await office.value(errands.session)

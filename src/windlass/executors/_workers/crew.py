@@ -8,6 +8,10 @@ what makes it fast. With a thread for the pipes, handing each result from one th
 costs more than everything else together (measured: 35 against 22 µs a call); and it would free
 nobody from the loop, on which the engine takes each result in and starts each call.
 
+The loop sees a single descriptor: that of a selector of our own, on which the reports of all
+workers hang. A round of the loop costs as much as a call. So while results come in fast, they are
+taken from there without going back to the loop, all that there are in one turn of the manager.
+
 A worker's life::
 
     start ──▶ starting ──READY──▶ idle ──give──▶ busy ──DONE──▶ idle ...
@@ -27,6 +31,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import selectors
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
@@ -63,6 +68,9 @@ DYING_SECONDS = 1.0
 
 _AT_ONCE = 64 * 1024
 
+_IN_A_ROW = 16
+"""How often the workers are heard before the loop is given a round."""
+
 
 class Crew:
     """See the module. Used on ``loop`` alone, until ``close``."""
@@ -88,6 +96,8 @@ class Crew:
         self._loop = loop
         self._serials = count(1)
         self._starting = False
+        self._reports: selectors.DefaultSelector | None = None
+        """What the workers say; made for the first of them."""
 
     def give(self, call: Call) -> None:
         """Have a worker run ``call``."""
@@ -142,6 +152,11 @@ class Crew:
     def close(self) -> None:
         """Send everybody home: the idle leave, the busy are killed, and nobody is waited for."""
         self._waiting.clear()
+        reports, self._reports = self._reports, None
+        if reports is not None:
+            if not self._loop.is_closed():
+                self._loop.remove_reader(reports)
+            reports.close()
         for worker in self.workers.values():
             if worker.death is not None:
                 worker.death.cancel()
@@ -188,7 +203,10 @@ class Crew:
             self._refuse(f"no worker process can be started: {text_of(error)}", crashed=False)
         else:
             worker = self.workers[process.pid] = Worker(process)
-            self._loop.add_reader(process.reports, self._hear, worker)
+            if self._reports is None:
+                self._reports = selectors.DefaultSelector()
+                self._loop.add_reader(self._reports, self._hear_all)
+            self._reports.register(process.reports, selectors.EVENT_READ, worker)
             if process.exited is not None:
                 self._loop.add_reader(process.exited, self._bury, worker)
             self._send(worker, memoryview(preparation))
@@ -234,12 +252,21 @@ class Crew:
 
     # -- reading -----------------------------------------------------------------------------
 
+    def _hear_all(self) -> None:
+        """Hear the workers who have something to say, and those who have by then, for a while."""
+        for _ in range(_IN_A_ROW):
+            heard = self._reports.select(0) if self._reports is not None else ()
+            if not heard:
+                return
+            for key, _ in heard:
+                self._hear(key.data)
+            self._settle()  # at once, not in a turn of the loop to come: a worker may be idle
+
     def _hear(self, worker: Worker) -> None:
         """Read what a worker has to say."""
         if self._read(worker) != 0:
-            self._settle()  # at once, not in a turn of the loop to come: a worker may be idle
             return
-        self._loop.remove_reader(worker.process.reports)
+        self._hang_up(worker)
         if worker.process.exited is None:
             self._bury(worker)
         elif worker.death is None:
@@ -330,10 +357,15 @@ class Crew:
     def _ignore(self, worker: Worker) -> None:
         """Have the loop forget a worker's descriptors."""
         process = worker.process
-        self._loop.remove_reader(process.reports)
+        self._hang_up(worker)
         self._loop.remove_writer(process.calls)
         if process.exited is not None:
             self._loop.remove_reader(process.exited)
+
+    def _hang_up(self, worker: Worker) -> None:
+        """Hear no more of a worker's reports."""
+        if self._reports is not None and worker.process.reports in self._reports.get_map():
+            self._reports.unregister(worker.process.reports)
 
     def _account(self, worker: Worker, status: int | None) -> None:
         """Say why a worker is dead, to whoever lost something by it."""

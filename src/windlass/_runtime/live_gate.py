@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.flow import Adaptive, Breaker, Rate, require_policy
 from .._core.metrics import GateMetrics
 from .._numbers import require_count
+from .load import require_psutil
 
 if TYPE_CHECKING:
     from .._core.meters import CircuitState
@@ -49,7 +50,9 @@ class LiveGate:
 
     @slots.setter
     def slots(self, slots: int | Adaptive) -> None:
-        if not isinstance(slots, Adaptive):
+        if isinstance(slots, Adaptive):
+            require_psutil(slots)
+        else:
             require_count("slots", slots, least=1)
         self._change(slots=slots)
 

@@ -71,6 +71,15 @@ def test_executing_returns_an_id_that_can_be_awaited(new):
     assert asyncio.run(main()) == 5
 
 
+def test_a_dependency_may_be_executed_after_it_was_brought_along(new):
+    tm = new(AsyncTaskManager)
+    first = tm.register_task("first", add, 1)
+    second = tm.register_task("second", add, 2, dependencies=[first])
+    assert tm.execute_task(second, wait=True) == 2
+    assert tm.execute_task(first, wait=True) == 1
+    assert tm.execute_task(first).startswith("exec_")
+
+
 def test_wait_gives_the_result_or_a_task_error(new):
     tm = new(AsyncTaskManager)
     id = tm.register_task("bad", broken)

@@ -4,9 +4,12 @@ import asyncio
 import importlib
 import sys
 import threading
+import time
 
 import pytest
 from windlass import TaskDependencyError, TaskError
+
+from core._engine import Engine
 
 SOON = 20
 
@@ -162,6 +165,29 @@ def test_priority_is_honoured(new, pool, gate):
     gate.open()
     tp.windlass.join().result(SOON)
     assert order == ["CRITICAL", "HIGH", "NORMAL", "LOW"]
+
+
+def test_nothing_ages_into_a_higher_priority(new, pool, gate):
+    class Clock:
+        ahead = 0.0
+
+        def now(self):
+            return time.monotonic() + self.ahead
+
+        def wall(self):
+            return time.time() + self.ahead
+
+    clock, order = Clock(), []
+    engine = Engine(max_concurrent_tasks=1, clock=clock)
+    tp = new(pool.ThreadPoolManager, engine=engine)
+    tp.submit(gate)
+    gate.wait_for(1)
+    tp.submit(order.append, "old and low", priority="LOW")
+    clock.ahead = 3600.0
+    tp.submit(order.append, "new and normal")
+    gate.open()
+    tp.windlass.join().result(SOON)
+    assert order == ["new and normal", "old and low"]
 
 
 def test_the_pool_tells_of_its_tasks(new, pool, gate):

@@ -253,6 +253,27 @@ def test_listeners_come_and_go(caplog):
     assert not event_system.unsubscribe(EventType.TASK_FAILED, broken)
 
 
+def test_when_there_are_more_events_than_the_observer_can_hold_every_end_is_told(new, gate):
+    ended = []
+
+    class Slow(AsyncTaskManager):
+        def _cleanup_task_resources(self, task):
+            ended.append(task.name)
+            if task.name == "first":
+                gate()
+
+    tm = new(Slow)
+    tm.execute_task(tm.register_task("first", double, 1))
+    gate.wait_for(1)  # the thread that tells of everything is held up
+    names = [f"task {n}" for n in range(5000)]
+    for name in names:
+        tm.execute_task(tm.register_task(name, double, 1))
+    tm.windlass.join().result(SOON)
+    gate.open()
+    tm.windlass.stop().result(SOON)
+    assert sorted(ended) == sorted(["first", *names])
+
+
 # -- imports ---------------------------------------------------------------------------------------
 
 

@@ -337,6 +337,31 @@ def test_one_pubsub_in_one_loop_after_another(server):
     asyncio.run(life())
 
 
+def test_a_loop_that_ends_without_a_word_takes_nothing_with_it(server):
+    redis = AsyncRedisClient(RedisConfig(port=server.port))
+    pubsub = RedisPubSub(client=redis)
+    handled = []
+
+    async def handle(channel, message):
+        handled.append((channel, message))
+
+    async def begin():
+        await pubsub.subscribe("a", handle)
+        await redis.disconnect()
+
+    async def go_on():
+        await pubsub.subscribe("b", handle)
+        assert await pubsub.publish("a", "1") == await pubsub.publish("b", "2") == 1
+        while len(handled) < 2:
+            await asyncio.sleep(0)
+        await pubsub.unsubscribe_all()
+        await redis.disconnect()
+
+    asyncio.run(begin())
+    asyncio.run(go_on())
+    assert sorted(handled) == [("a", "1"), ("b", "2")]
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from queue import Queue
+from time import sleep
 
 import pytest
 
@@ -26,7 +27,12 @@ import sys
 from ailf.messaging.redis import RedisClient, RedisConfig, RedisStream
 stream = RedisStream("jobs", RedisClient(RedisConfig(port=int(sys.argv[1]))))
 for n in range(int(sys.argv[2])):
-    stream.add({"n": n})
+    while True:
+        try:
+            stream.add({"n": n})
+            break
+        except ConnectionError:
+            pass
 """
 
 
@@ -68,6 +74,15 @@ def test_a_read_that_blocks_sees_what_comes_meanwhile(client):
     reading.join()
     assert [entry["data"] for entry in got.get()] == [{"n": "new"}]
     assert stream.read(block=1) == []
+
+
+def test_what_comes_between_two_waits_is_new_as_well(client):
+    steps = RedisStream("s", client)._read(10, 1500, "$")
+    assert next(steps)[:2] == ("xrevrange", ("s",))
+    assert steps.send([("5-1", {})]) == ("xread", ({"s": "5-1"},), {"count": 10, "block": 1000})
+    assert steps.send([]) == ("xread", ({"s": "5-1"},), {"count": 10, "block": 500})
+    with pytest.raises(StopIteration):
+        steps.send([])
 
 
 def test_a_group_hands_each_entry_to_one_consumer(client):
@@ -179,10 +194,12 @@ def test_nothing_is_lost_when_the_server_is_killed(own_server, other_process):
     )
     producer = other_process(PRODUCER, own_server.port, 3000)
     seen = []
-    for stop_at in (200, 900):
+    for stop_at, away in ((200, 0), (900, 1.5)):
         while len(seen) < stop_at:
             seen.append(handled.get(timeout=10))
-        own_server.restart()
+        own_server.kill()
+        sleep(away)  # the second time for longer than a command is tried
+        own_server.start()
     while len(set(seen)) < 3000:
         seen.append(handled.get(timeout=15))
     assert producer.wait(20) == 0

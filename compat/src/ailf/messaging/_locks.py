@@ -98,7 +98,7 @@ class RedisLock:
             if attempt:
                 sleep(retry_delay)
             with self._door:
-                if not self.held and self._take():
+                if self._take():
                     return True
         return False
 
@@ -131,6 +131,7 @@ class RedisLock:
             ours, uptime = self._ask(_RENEW, token, "newcomer")
         if ours:
             self.token, self._valid_until = token, began + self.expire
+            self._released.set()  # of an earlier time that has run out
             self._released = threading.Event()
             threading.Thread(
                 target=_keep,

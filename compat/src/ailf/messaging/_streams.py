@@ -30,6 +30,8 @@ Processor: TypeAlias = Callable[[dict[str, Any]], Any]
 # the connection's own timeout would pass for a server that is gone, and ``stop`` is to be heard.
 _AT_A_TIME = 1000
 _FAREWELL = 5.0
+# How errors begin that say so of the stream or the group, before and during a wait.
+_GONE = ("NOGROUP", "UNBLOCKED")
 
 
 class RedisStream:
@@ -238,7 +240,7 @@ class RedisStream:
                 )
             except driver().ResponseError as error:
                 # A server that lost its data has lost the group; what is added since waits for one.
-                if not str(error).startswith("NOGROUP") or group not in self._own_groups:
+                if not str(error).startswith(_GONE) or group not in self._own_groups:
                     raise
                 yield from self._create(group, "0")
 

@@ -68,7 +68,10 @@ class AsyncRedisPubSub:
         await self.connect()
         self.subscriptions[channel] = handler
         session = self._session
-        if session is None or session.loop is not asyncio.get_running_loop():
+        if session is not None and session.loop is not asyncio.get_running_loop():
+            await session.end()  # its loop has ended, without a word
+            session = None
+        if session is None:
             session = self._session = Session(self)
             await session.begin()
         else:

@@ -112,13 +112,14 @@ class Slots:
                 return picked  # what the others had no room for before, they have none for now
 
     def _pick_mixed(self, pool: Pool, count: int, now: float, picked: list[Task]) -> None:
-        """Take at most ``count`` tasks out of a queue in which some have gates or owners."""
-        queue = pool.queue
-        while count and (task := queue.pop(now, pool.taken)) is not None:
+        """Try ``count`` tasks out of a queue in which some have gates or owners."""
+        for _ in range(count):
+            task = pool.queue.pop(now, pool.taken)
+            if task is None:
+                return
             if not task.spec.gates or self.turnstiles.enter(task, now):
                 self.acquire(task)
                 picked.append(task)
-                count -= 1
 
 
 def _urgency(pool: Pool, now: float) -> Rank:

@@ -196,12 +196,12 @@ class Turnstiles:
     def call(self, gate: Turnstile, now: float) -> None:
         """Call back as many of those who wait at ``gate`` as there is room for."""
         while (task := gate.queue.head(now, gate.held)) is not None:
-            weight = task.spec.weight(gate.name)
-            refusal = gate.refusal(weight, self._kept(gate, task, now), now)
+            weight, kept = task.spec.weight(gate.name), self._kept(gate, task, now)
+            refusal = gate.refusal(weight, kept, now)
             if refusal is not None:
                 if refusal == "rate" and gate.meter is not None:
-                    when = gate.meter.next(weight + gate.called, now)
-                    if when < inf:  # else those who were called are first, and will see to it
+                    when = gate.meter.next(weight + gate.called + kept, now)
+                    if when < inf:  # else those it is promised to are first, and will see to it
                         self._ring_at(gate, when)
                 return
             gate.queue.pop(now, gate.held)

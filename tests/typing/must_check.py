@@ -6,14 +6,20 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequ
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, Self, assert_type
+from typing import Any, Literal, Self, assert_type
 
 from windlass import (
+    Adaptive,
+    Breaker,
     Change,
     CurrentTask,
     ExternalTask,
     Gap,
+    Gate,
+    GateChange,
+    LiveGate,
     Metrics,
+    Rate,
     Retry,
     TaskError,
     TaskFunction,
@@ -363,13 +369,66 @@ async def by_id(tm: TaskManager, handle: TaskHandle[int]) -> None:
 
 
 async def watched(tm: TaskManager) -> None:
-    def hear(batch: Sequence[Change | Gap]) -> None: ...
+    def hear(batch: Sequence[Change | GateChange | Gap]) -> None: ...
 
     subscription = tm.subscribe(hear)
     subscription.cancel()
     async for heard in tm.changes():
-        assert_type(heard, Change | Gap)
+        assert_type(heard, Change | GateChange | Gap)
+        if isinstance(heard, GateChange):
+            assert_type(heard.gate, str)
+            assert_type(heard.after, Literal["closed", "open", "half-open"])
     assert_type(tm.draw(format="dot"), str)
+
+
+# -- flow control ----------------------------------------------------------------------------------
+
+
+@task(gates=["api"], when_open="fail", owner="tenant 1", expires=60)
+async def call_api(url: str) -> bytes:
+    return url.encode()
+
+
+@task(gates={"gpu": 2}, executor="process")
+def train(epochs: int) -> float:
+    return 1 / epochs
+
+
+GATES = [
+    Gate("api", slots=8, rate=Rate(20, per=1.0, burst=5), breaker=Breaker(5, reset=30)),
+    Gate("gpu", slots=2, max_pending=100),
+    Gate("db", slots=Adaptive(min=2, max=50, target_latency=0.2)),
+    Gate("mail", breaker=Breaker(0.5, window=60, reset=30, on=(OSError,), unless=())),
+]
+
+
+async def flow() -> None:
+    tm = TaskManager(gates=GATES, max_concurrent_tasks=Adaptive(max=200, cpu=0.8, memory=None))
+    TaskManager(gates=(gate for gate in GATES))
+    assert_type(tm.submit(call_api, "a"), TaskHandle[bytes])
+    assert_type(tm.submit(train, 3), TaskHandle[float])
+    assert_type(tm.submit(task(length, gates="api"), "a"), TaskHandle[int])
+    assert_type(tm.submit(call_api.options(gates=(), owner=None), "a"), TaskHandle[bytes])
+    tm.max_concurrent_tasks = Adaptive()
+    tm.max_concurrent_tasks = 4
+    assert_type(tm.max_concurrent_tasks, int)
+
+
+def steered(tm: TaskManager) -> None:
+    tm.gate("gpu").slots = 4
+    gate = tm.add_gate(Gate("disk"))
+    assert_type(gate, LiveGate)
+    gate.slots = Adaptive(max=8)
+    assert_type(gate.slots, int | None)
+    gate.rate = Rate(5, per=1)
+    assert_type(gate.rate, Rate | None)
+    assert_type(gate.max_pending, int | None)
+    gate.max_pending = None
+    assert_type(gate.breaker, Breaker | None)
+    assert_type(gate.state, Literal["closed", "open", "half-open"] | None)
+    assert_type(gate.held + gate.waiting, int)
+    assert_type(tm.get_metrics().gates["api"].held, int)
+    assert_type(tm.get_metrics().gates["api"].slots, int | None)
 
 
 def as_futures(tm: TaskManager) -> None:

@@ -5,7 +5,18 @@ A checker complains of an ``ignore`` that lets nothing pass, so a mistake that i
 
 from typing import assert_type
 
-from windlass import Retry, TaskHandle, TaskManager, Wait, current_task, task
+from windlass import (
+    Adaptive,
+    Breaker,
+    Gate,
+    Rate,
+    Retry,
+    TaskHandle,
+    TaskManager,
+    Wait,
+    current_task,
+    task,
+)
 
 
 def length(text: str, *, factor: int = 1) -> int:
@@ -208,3 +219,35 @@ async def managers(tm: TaskManager) -> None:
     tm.get_task(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     tm.list_tasks(colour="red")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     tm.max_concurrent_tasks = "4"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# -- flow control ----------------------------------------------------------------------------------
+
+
+@task(gates=[Gate("api")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+async def gates_are_named() -> None: ...
+
+
+@task(when_open="raise")  # type: ignore[call-overload, untyped-decorator]  # pyright: ignore[reportArgumentType]
+async def not_what_to_do() -> None: ...
+
+
+def gates(tm: TaskManager) -> None:
+    TaskManager(gates=["api"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    TaskManager(gates=Gate("api"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Gate()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Gate("api", slots="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Gate("api", rate=20)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Gate("api", breaker=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Rate(20)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Rate("20", per=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Breaker(5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Breaker(5, reset="soon")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Adaptive(cpu="90 %")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Gate("api").slots = 4  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    tm.gate("api").slots = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    tm.gate("api").slots = "4"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    tm.gate("api").rate = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    tm.gate("api").held = 0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    tm.gate("api").breaker = Breaker(5, reset=1)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    tm.add_gate("api")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

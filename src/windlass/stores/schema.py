@@ -1,0 +1,97 @@
+"""The statements, each in a file of its own under ``sql/``, and how the tables come about.
+
+The version of the schema is a number in a table of ours: ``user_version`` belongs to whoever the
+file belongs to. A migration is a tuple of statements that leads from one version to the next; all
+that a file lacks run in one transaction. One that has been released is never changed again.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from .._core.states import TERMINAL, TaskStatus
+from ..errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+_FOLDER = files(__name__.rpartition(".")[0]) / "sql"
+
+
+def statement(name: str) -> str:
+    """The statement in the file ``name``."""
+    text = (_FOLDER / f"{name}.sql").read_text("utf-8")
+    return text.replace("{finished}", _FINISHED).replace("{unfinished}", _UNFINISHED)
+
+
+def _listed(statuses: Iterable[TaskStatus]) -> str:
+    return ", ".join(f"'{status}'" for status in statuses)
+
+
+_FINISHED = _listed(status for status in TaskStatus if status in TERMINAL)
+_UNFINISHED = _listed(status for status in TaskStatus if status not in TERMINAL)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        statement("create_tasks"),
+        statement("index_unfinished"),
+        statement("index_ended"),
+        statement("index_keys"),
+        statement("create_checkpoints"),
+        statement("create_steps"),
+        statement("create_lines"),
+        statement("index_lines"),
+        statement("create_requests"),
+        statement("create_news"),
+        statement("create_notes"),
+    ),
+)
+"""The first leads from nothing to version 1."""
+
+_CREATE_STATE = statement("create_state")
+_BEGIN_STATE = statement("begin_state")
+_FIND_STATE = statement("find_state")
+_COUNT_OBJECTS = statement("count_objects")
+_READ_STATE = statement("read_state")
+_WRITE_STATE = statement("write_state")
+
+
+def read_state(connection: sqlite3.Connection, name: str) -> int:
+    """One of the store's own numbers."""
+    (value,) = connection.execute(_READ_STATE, (name,)).fetchone()
+    return int(value)
+
+
+def is_current(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether the tables are there, all of them; refuses those of a later version."""
+    return _version(connection, path) == len(MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the tables up to date, within the transaction that is under way."""
+    version = _version(connection, path)
+    if version is None:
+        (objects,) = connection.execute(_COUNT_OBJECTS).fetchone()
+        connection.execute(_CREATE_STATE)
+        connection.execute(_BEGIN_STATE)
+        connection.execute(_WRITE_STATE, (int(objects == 0), "created_by_us"))
+    for migration in MIGRATIONS[version or 0 :]:
+        for sql in migration:
+            connection.execute(sql)
+    connection.execute(_WRITE_STATE, (len(MIGRATIONS), "schema"))
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int | None:
+    """The version of the tables, or None where there are none."""
+    if connection.execute(_FIND_STATE).fetchone() is None:
+        return None
+    version = read_state(connection, "schema")
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{path} was written by a later version of Windlass: its tables are of version "
+            f"{version}, and this one knows them up to {len(MIGRATIONS)}. Upgrade Windlass, or "
+            "use another file; nothing was changed in this one."
+        )
+    return version

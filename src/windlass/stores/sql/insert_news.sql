@@ -1,0 +1,1 @@
+INSERT INTO windlass_news (body) VALUES (?)

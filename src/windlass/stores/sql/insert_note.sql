@@ -1,0 +1,1 @@
+REPLACE INTO windlass_notes (name, text) VALUES (?, ?)

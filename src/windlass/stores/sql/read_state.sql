@@ -1,0 +1,1 @@
+SELECT value FROM windlass_state WHERE name = ?

@@ -1,0 +1,1 @@
+SELECT value FROM windlass_checkpoints WHERE seq = ?

@@ -1,0 +1,1 @@
+SELECT number, body FROM windlass_news WHERE number > ? ORDER BY number

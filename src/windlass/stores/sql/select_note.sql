@@ -1,0 +1,1 @@
+SELECT text FROM windlass_notes WHERE name = ?

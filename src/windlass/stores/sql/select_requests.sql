@@ -1,0 +1,1 @@
+SELECT number, kind, body FROM windlass_requests ORDER BY number LIMIT ?

@@ -1,0 +1,7 @@
+SELECT
+    seq, id, function, status, key, created_at, started_at, ended_at,
+    run, call, options, notes, outcome
+FROM windlass_tasks
+WHERE ended_at IS NULL AND seq > ?
+ORDER BY seq
+LIMIT ?

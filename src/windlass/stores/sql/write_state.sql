@@ -1,0 +1,1 @@
+UPDATE windlass_state SET value = ? WHERE name = ?

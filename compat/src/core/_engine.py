@@ -156,6 +156,7 @@ class Engine:
                 record.id,
             )
         record.task.execution_id = f"exec_{record.id}"
+        record.loop = record.loop or running_loop()
         try:
             handle = self.open().execute_task(record.id)
         except InvalidTaskStateError:
@@ -164,7 +165,6 @@ class Engine:
             if ended is None:
                 raise
             return ended
-        record.loop = record.loop or running_loop()
         return handle
 
     async def result(
@@ -233,8 +233,8 @@ class Engine:
         """Cancel a task and wait until it has cleaned up."""
         cancelled = self.manager.cancel_task(record.id)
         handle = self.manager.get_handle(record.id)
-        if cancelled and handle and current_task().id != record.id:
-            with contextlib.suppress(TaskError):  # as above
+        if cancelled and handle:
+            with contextlib.suppress(TaskError):  # as above; or the task cancels itself
                 await handle
         self.tell(record)
         return cancelled
@@ -257,10 +257,7 @@ class Engine:
     def forget(self, record: Record) -> bool:
         """Forget one ended task."""
         self.tell(record)
-        forgotten = self.manager.forget(record.id)
-        if forgotten:
-            self.records.pop(record.id, None)
-        return forgotten
+        return self.manager.forget(record.id)
 
     def cleanup(self, max_age: float) -> int:
         """Forget what ended more than ``max_age`` seconds ago."""
@@ -281,7 +278,11 @@ class Engine:
     def tell_all(self) -> None:
         """Tell of whatever has happened to any task and was not told of yet."""
         for record in list(self.records.values()):
-            self.tell(record)
+            if record.telling.acquire(blocking=False):  # else somebody is just telling of it
+                try:
+                    self.tell(record)
+                finally:
+                    record.telling.release()
 
     def tell(self, record: Record, change: Change | None = None) -> None:
         """Tell of what has happened to a task and was not told of yet, in order; see the module.

@@ -53,6 +53,8 @@ def test_arguments_come_all_three_ways(new):
     assert tm.execute_task(direct, wait=True) == 3
     assert tm.execute_task(by_kwargs, wait=True) == (4, {"timeout": 5})
     assert tm.execute_task(by_args, wait=True) == (5, {"c": 5})
+    both = tm.register_task("both", add, 1, b=6, kwargs={"b": 7})
+    assert tm.execute_task(both, wait=True) == 8
     assert tm.get_task(by_kwargs).timeout is None, "kwargs= reaches any name"
 
 
@@ -102,7 +104,7 @@ def test_in_a_running_loop_plain_functions_are_waited_for_and_coroutines_refused
         for hopeless in (here, after):
             with pytest.raises(TaskError, match="would never end"):
                 tm.execute_task(hopeless, wait=True)
-        assert tm.get_task_status(here) == "pending", "refused before it began"
+        assert tm.windlass.get_task(here).held, "refused before it was executed"
         assert await tm.execute_task(after) == 1
         assert tm.get_task_result(here) is asyncio.get_running_loop()
 
@@ -124,16 +126,20 @@ def test_coroutines_run_where_they_were_executed_else_on_a_loop_of_their_own(new
 def test_an_awaitable_for_the_loop_that_is_blocked_is_refused_not_waited_for(new):
     tm = new(AsyncTaskManager)
 
+    plain = tm.register_task("registered where no loop runs", lambda: loop_here())
+
     async def main():
-        id = tm.register_task("returns a coroutine", lambda: loop_here())
-        with pytest.raises(TaskError, match="never end"):
-            tm.execute_task(id, wait=True)
+        for id in (plain, tm.register_task("returns a coroutine", lambda: loop_here())):
+            with pytest.raises(TaskError, match="never end"):
+                tm.execute_task(id, wait=True)
         waits, goes_on = asyncio.Event(), tm.register_task("x", lambda: waits.wait())
         execution = tm.execute_task(goes_on)
         while not tm.engine.records[goes_on].awaiting:
             await asyncio.sleep(0)
         with pytest.raises(TaskError, match="never end"):
             tm.execute_task(goes_on, wait=True)
+        with pytest.raises(TaskError, match="never end"):  # it began after the first look
+            tm.engine.block(tm.engine.records[goes_on], tm.windlass.get_handle(goes_on))
         waits.set()
         assert await execution is True
         assert await tm.execute_task(tm.register_task("y", lambda: loop_here())) is not None
@@ -207,6 +213,32 @@ def test_shutdown_waits_for_what_was_executed(new, gate):
     tm.shutdown(wait=True)
     assert tm.get_task_result(done) == "kept"
     assert tm.get_task_status(never) == "cancelled"
+
+
+def test_stopping_what_never_ran_cancels_what_was_registered(new):
+    tm = new(AsyncTaskManager)
+    id = tm.register_task("x", add, 1)
+    tm.stop()
+    assert tm.get_task_status(id) == "cancelled"
+
+
+def test_in_plain_code_cancelling_comes_back_when_the_task_has_cleaned_up(new):
+    tm, running, cleaned = new(AsyncTaskManager), threading.Event(), threading.Event()
+
+    async def work():
+        running.set()
+        try:
+            await asyncio.sleep(SOON)
+        finally:
+            await asyncio.sleep(0.02)
+            cleaned.set()
+
+    id = tm.register_task("x", work)
+    tm.execute_task(id)
+    assert running.wait(SOON)
+    assert tm.cancel_task(id)
+    assert cleaned.is_set()
+    assert tm.get_task_status(id) == "cancelled"
 
 
 def test_max_workers_is_honoured(new, gate):

@@ -51,7 +51,8 @@ def test_what_is_registered_runs_once_it_is_started(new, oldest):
     assert tm.get_task_result(later) == (6, {"c": 6})
     tm.stop()
     held = tm.register_task("held", add, 1)
-    assert tm.get_task_status(held) == "pending", "it was stopped"
+    tm.execute_task(tm.register_task("executed", add, 1), wait=True)
+    assert tm.get_task_status(held) == "pending", "it was stopped, and not started again"
 
 
 def test_it_is_used_by_programs_of_both_colours(new, oldest):

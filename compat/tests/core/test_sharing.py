@@ -11,7 +11,15 @@ import windlass
 
 from core import event_system
 from core.event_system import Event, EventType, create_task_event
-from core.task import AsyncTaskManager, Task, TaskMonitor, task_bridge, task_manager, task_monitor
+from core.task import (
+    AsyncTaskManager,
+    Task,
+    TaskBridge,
+    TaskMonitor,
+    task_bridge,
+    task_manager,
+    task_monitor,
+)
 from core.task.unified_manager import unified_task_manager
 from core.task_management import Task as UnifiedTask
 from core.task_management.task_manager import task_manager as newer
@@ -272,6 +280,41 @@ def test_when_there_are_more_events_than_the_observer_can_hold_every_end_is_told
     gate.open()
     tm.windlass.stop().result(SOON)
     assert sorted(ended) == sorted(["first", *names])
+
+
+def test_what_is_forgotten_before_it_is_told_of_is_told_of_first(new, gate, heard):
+    class Slow(AsyncTaskManager):
+        def _cleanup_task_resources(self, task):
+            gate()
+
+    tm = new(Slow)
+    bridge = new(TaskBridge, engine=tm.engine)
+    tm.execute_task(tm.register_task("first", double, 1))
+    gate.wait_for(1)  # the thread that tells of everything is held up
+    id = bridge.register_task("second", double, (1,))
+    bridge.execute_task(id)
+    tm.windlass.join().result(SOON)
+    assert bridge.cleanup_completed_tasks(0) == 2
+    told = [event for event in heard if event.data["task_id"] == id]
+    names = [event.event_type.name for event in told]
+    assert names == ["TASK_CREATED", "TASK_STARTED", "TASK_COMPLETED"]
+    assert told[-1].data["result"] == 2
+    gate.open()
+
+
+def test_one_retry_is_one_retry_however_it_shows(new):
+    tm = new(AsyncTaskManager)
+    record = tm.engine.records[tm.register_task("x", double, 1)]
+    pending, failed = windlass.TaskStatus.PENDING, windlass.TaskStatus.FAILED
+    retry = windlass.Change(record.id, "x", "default", failed, pending, 0.0, 1, "explicit retry")
+    record.told_end = True
+    record.reopen(None, open=True)
+    assert not record.told_end, "it is open again"
+    record.told_end = True
+    record.reopen(retry, open=False)
+    assert record.told_end, "that is the same retry, heard of later"
+    record.reopen(retry, open=False)
+    assert not record.told_end, "and this is another"
 
 
 # -- imports ---------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ from typing import (
 
 from ._core.flow import Gate, require_gate_name
 from ._core.policies import NO_RETRY, Retry
-from ._core.spec import RunIf, Spec, WhenOpen
+from ._core.spec import OnCrash, RunIf, Spec, WhenOpen
 from ._core.states import TaskPriority
 from ._numbers import require_count, require_seconds
 from ._runtime.arguments import Ref
@@ -70,6 +70,8 @@ class TaskOptions(TypedDict, total=False):
     expires: float | None
     run_if: RunIf
     max_crashes: int
+    on_crash: OnCrash
+    durable: bool
     gates: str | Iterable[str] | Mapping[str, int]
     when_open: WhenOpen
     id: str

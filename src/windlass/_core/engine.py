@@ -146,6 +146,21 @@ class Engine(Lifecycle):
         if verdict is not None and task.status not in TERMINAL:
             self._finish(task, FAILED, verdict, now, "crashed")
 
+    def remember(self, task: Task) -> None:
+        """Take in a task that has ended long ago, for those who ask about it."""
+        self.tasks[task.id] = task
+        self.counts[task.status] += 1
+        self.retention.append(task)
+        if task.notes is not None and task.notes.key is not None:
+            self.keys.setdefault(task.notes.key, task)
+
+    def take_back(self, task: Task, verdict: Err, now: float) -> None:
+        """End a task that has never begun, whatever it may seem: it could not be stored."""
+        if task.status is RUNNING:
+            self._vacate(task, now)
+        if task.status not in TERMINAL:
+            self._finish(task, FAILED, verdict, now, "not stored")
+
     def retry(
         self,
         task: Task,
@@ -407,18 +422,19 @@ class Engine(Lifecycle):
         """How many tasks have not ended yet."""
         return self.counts[PENDING] + self.counts[WAITING] + self.counts[RUNNING]
 
-    def is_quiet(self, running: int = 0) -> bool:
+    def is_quiet(self, running: int = 0, keeps: Callable[[Task], bool] | None = None) -> bool:
         """Whether nothing more will happen by itself, but for so many running tasks.
 
-        What is left then is held, or waits for something held.
+        What is left then is held, or waits for something held, or is due later and would keep
+        if the manager closed, as ``keeps`` tells.
         """
+        due = [task for task, purpose in self.timers if purpose == "due"] + [*self.calendar]
         return not (
             self.counts[RUNNING] > running
             or self.by_hand
-            or len(self.calendar)
-            or any(purpose == "due" for _, purpose in self.timers)
+            or not all(keeps is not None and keeps(task) for task in due)
             or self.turnstiles.parked
-            or any(pool.queue.size for pool in self.slots.pools.values())
+            or any(pool.queue.size and pool.traits.slots for pool in self.slots.pools.values())
             or any(self._awaits_leaving(id) for id in self.lingering)
         )
 

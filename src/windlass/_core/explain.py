@@ -125,6 +125,8 @@ class Explanation:
         return f"{place}{gate.held} taken"
 
     def _in_line(self, task: Task, pool: Pool) -> str:
+        if not pool.traits.slots:
+            return "ready, but this program has no such function: it waits for one that has it"
         ahead = sum(1 for _ in takewhile(lambda other: other is not task, pool.queue))
         full = (
             f"{pool.taken} of {pool.slots} slots of the {pool.name!r} executor taken"

@@ -142,6 +142,11 @@ class Level:
             self.rank(owner)
         return head
 
+    def first(self, owner: str | None) -> Task | None:
+        """The first task of ``owner``, whosever turn it is."""
+        line = self._nobodys if owner is None else self._lines.get(owner)
+        return line.head() if line is not None else None
+
     def sweep(self) -> None:
         """Drop the dead."""
         for line in (self._nobodys, *self._lines.values()):

@@ -285,7 +285,7 @@ class Lifecycle:
         self._vacate(task, now, left=left)
         if outcome.crashed:
             notes.crashes += 1
-            again, wait = notes.crashes < spec.max_crashes, 0.0
+            again, wait = spec.on_crash == "retry" and notes.crashes < spec.max_crashes, 0.0
         else:
             notes.failures += 1
             again = spec.retry.again(notes.failures, outcome.error)

@@ -41,7 +41,17 @@ _FEW = 64
 class ReadyQueue:
     """Tasks that wait for their turn; see the module."""
 
-    __slots__ = ("_age_every", "_buried", "_held", "_levels", "_lines", "_owned", "mixed", "size")
+    __slots__ = (
+        "_age_every",
+        "_buried",
+        "_held",
+        "_levels",
+        "_lines",
+        "_owned",
+        "fair",
+        "mixed",
+        "size",
+    )
 
     def __init__(self, age_every: float | None) -> None:
         self._lines: tuple[deque[Task], ...] = tuple(deque() for _ in TaskPriority)
@@ -52,6 +62,8 @@ class ReadyQueue:
         self._buried = 0
         self.mixed = False
         """Whether tasks must be taken one by one, because some have gates, owners or a past."""
+        self.fair = False
+        """Whether some of them have owners, so that who is next hangs on what these have."""
         self._held: dict[str, int] = {}  # how much each owner has of what is waited for here
         self._owned = 0  # the sum of that
 
@@ -83,6 +95,7 @@ class ReadyQueue:
         if not self._levels:
             self._levels = tuple(Level(line, self._held) for line in self._lines)
         self.mixed = True
+        self.fair |= task.spec.owner is not None
         task.queued = True
         self.size += 1
         self._levels[task.spec.priority].add(task, back=back)
@@ -124,6 +137,20 @@ class ReadyQueue:
         front = self._front(now, taken)
         return front[0] if front is not None else None
 
+    def precedes(self, task: Task, now: float, taken: int, *, back: bool) -> bool:
+        """Whether the next one here, or one of its own owner, goes before ``task``.
+
+        What comes ``back`` goes before its equals, what is new goes after them.
+        """
+        head = self.head(now, taken)
+        if head is None:
+            return False
+        theirs, mine = self.rank(head, now), self.rank(task, now)
+        if theirs > mine or (theirs == mine and not back):
+            return True
+        kin = self._levels[task.spec.priority].first(task.spec.owner)
+        return kin is not None and (kin.queued_at, back) <= (task.queued_at, False)
+
     def pop(self, now: float, taken: int = 0) -> Task | None:
         """Take out the next task."""
         front = self._front(now, taken)
@@ -137,7 +164,7 @@ class ReadyQueue:
         task.queued = False
         self.size -= 1
         if not self.size:
-            self.mixed = False
+            self.mixed = self.fair = False
         return task
 
     def pop_many(self, count: int, now: float) -> list[Task]:

@@ -12,6 +12,7 @@ from .states import TaskPriority
 
 RunIf: TypeAlias = Literal["all_success", "all_done"]
 WhenOpen: TypeAlias = Literal["wait", "fail"]
+OnCrash: TypeAlias = Literal["retry", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Spec:
     run_if: RunIf = "all_success"
     max_crashes: int = 3
     """How many dead workers the task may cost before it fails for good."""
+    on_crash: OnCrash = "retry"
+    """What to do when the process that ran it dies, or the worker."""
+    durable: bool = True
+    """Whether it is kept in the manager's file, if that has one."""
     gates: tuple[tuple[str, int], ...] = ()
     """The gates it must pass to start, each with how much of it the task takes."""
     when_open: WhenOpen = "wait"
@@ -57,6 +62,10 @@ class Spec:
             raise ValueError(f"run_if is 'all_success' or 'all_done', not {self.run_if!r}")
         if not isinstance(self.retry, Retry):
             raise TypeError(f"retry= takes Retry(...), not {self.retry!r}")
+        if self.on_crash not in {"retry", "fail"}:
+            raise ValueError(f"on_crash is 'retry' or 'fail', not {self.on_crash!r}")
+        if not isinstance(self.durable, bool):
+            raise TypeError(f"durable is True or False, not {self.durable!r}")
         if self.when_open not in {"wait", "fail"}:
             raise ValueError(f"when_open is 'wait' or 'fail', not {self.when_open!r}")
         limits = (self.timeout, self.total_timeout, self.expires)

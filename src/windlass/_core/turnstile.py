@@ -27,6 +27,7 @@ class Turnstile:
         "meter",
         "name",
         "pending",
+        "policy",
         "queue",
         "refused",
         "slots",
@@ -39,6 +40,7 @@ class Turnstile:
         self.slots = self.tide.limit if self.tide is not None else fixed(gate.slots)
         self.meter = RateMeter(gate.rate) if gate.rate is not None else None
         self.circuit = Circuit(gate.breaker, now) if gate.breaker is not None else None
+        self.policy = gate
         self.max_pending = gate.max_pending
         self.queue = ReadyQueue(age_every)
         self.holders: dict[tuple[Task, int], int] = {}

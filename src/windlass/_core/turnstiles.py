@@ -159,8 +159,8 @@ class Turnstiles:
         for gate, weight in self.of(task):
             kept = self._kept(gate, task, now)
             refusal = gate.refusal(weight, kept, now)
-            if refusal is None and gate is not caller and self._is_behind(task, gate, now):
-                refusal = "line"
+            if refusal is None and gate is not caller:
+                refusal = self._line(task, gate, now, back=caller is not None)
             if refusal is not None:
                 self._turn_away(task, gate, refusal, now, again=caller is not None)
                 if caller is not None:
@@ -172,8 +172,10 @@ class Turnstiles:
         task.noted.turned_away = 0
         if self.favoured is task:
             self._let_down(now)
-        if caller is not None and caller.meter is not None:
-            self.call(caller, now)  # nobody is called; but the alarm for the next is set
+        for gate, _ in self.of(task):
+            # To set the alarm for the next; or because it is another owner's turn now.
+            if (gate is caller and gate.meter is not None) or gate.queue.fair:
+                self.call(gate, now)
         return True
 
     def forget(self, task: Task, now: float) -> bool:
@@ -233,8 +235,9 @@ class Turnstiles:
             if self.favoured is None and task.noted.turned_away >= _PATIENCE:
                 self.favoured = task
         self._park(task, gate, back=again)
-        if refusal == "rate" or (refusal == "line" and not again):
-            # To set the alarm; or because its owner's turn comes before those of all others here.
+        if refusal == "rate" or (refusal == "line" and not again) or task is self.favoured:
+            # To set the alarm; or because its owner's turn comes before those of all others here;
+            # or because room was kept for it, where now it stands in line.
             self.call(gate, now)
 
     def _park(self, task: Task, gate: Turnstile, *, back: bool) -> None:
@@ -242,18 +245,19 @@ class Turnstiles:
         self.parked += 1
         gate.queue.put(task, back=back)
 
-    def _is_behind(self, task: Task, gate: Turnstile, now: float) -> bool:
-        """Whether somebody waits at ``gate`` whose turn comes before that of ``task``."""
+    def _line(self, task: Task, gate: Turnstile, now: float, *, back: bool) -> Refusal | None:
+        """Refuse ``task`` if somebody waits at ``gate`` whose turn comes before its own."""
         if not gate.queue.size or task is self.favoured:
-            return False  # nobody is called to the room that is kept for the favoured one
-        first = gate.queue.urgency(now, gate.held)
-        return first is not None and first >= gate.queue.rank(task, now)
+            return None  # nobody is called to the room that is kept for the favoured one
+        return "line" if gate.queue.precedes(task, now, gate.held, back=back) else None
 
     def _kept(self, gate: Turnstile, task: Task, now: float) -> int:
         """How much room at ``gate`` is kept for the favoured task, from one that comes after it."""
         favoured = self.favoured
         if favoured is None or favoured is task:
             return 0
+        if gate.name in {favoured.noted.parked, favoured.noted.called}:
+            return 0  # its place in the line keeps it, or the promise: it need not be kept twice
         rank = gate.queue.rank
         return favoured.spec.weight(gate.name) if rank(task, now) <= rank(favoured, now) else 0
 

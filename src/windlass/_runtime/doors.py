@@ -18,6 +18,7 @@ from .._core.states import FAILED, RUNNING, TERMINAL
 from ..errors import ManagerClosedError
 from .current import current_run
 from .portal import LoopThread, Portal
+from .records import StoredJob
 from .run import Run
 from .wait import Promise
 from .watchdog import Watchdog
@@ -25,6 +26,7 @@ from .watchdog import Watchdog
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from .._core.task import Task
     from ..ports import Executor
     from .job import Job
     from .runtime import Runtime
@@ -70,25 +72,55 @@ class Doors:
                 return opened
         loop = asyncio._get_running_loop()
         if loop is not None and not self._own_loop:
-            self._open_here(runtime.portal(loop), loop, threading.get_ident())
-            opened.keep(None)
+            self._open_on(runtime.portal(loop), loop, threading.get_ident(), opened)
+            if opened.done():
+                opened._value()
             return opened
         thread = LoopThread("windlass-loop", self.new_loop)
         home = Portal(thread.loop, thread.ident)
 
-        def open_there() -> None:
+        self._loop_thread = thread
+        there: Promise[None] = Promise(runtime, "opening of the manager")
+        home.post(lambda: self._open_on(home, thread.loop, thread.ident, there))
+        there._block(None)  # a moment, even for a running loop: whoever opened may submit
+        try:
+            there._value()
+        except BaseException as error:
+            self._loop_thread = None
+            thread.stop(then=partial(opened.break_, error))
+            raise
+        opened.keep(None)
+        return opened
+
+    def _open_on(
+        self, home: Portal, loop: asyncio.AbstractEventLoop, ident: int, opened: Promise[None]
+    ) -> None:
+        """Open on ``loop``, whose thread this is; with a store, once it has been read."""
+        durable = self._runtime.durable
+
+        def go_on() -> None:
             try:
-                self._open_here(home, thread.loop, thread.ident)
+                self._open_here(home, loop, ident)
             except BaseException as error:  # noqa: BLE001  # it is raised where it was asked for
-                thread.stop(then=partial(opened.break_, error))
+                if durable is not None:
+                    durable.close()
+                opened.break_(error)
             else:
-                self._loop_thread = thread
                 opened.keep(None)
 
-        home.post(open_there)
-        opened._block(None)  # a moment, even for a running loop: whoever opened may submit
-        opened._value()
-        return opened
+        if durable is None:
+            go_on()
+            return
+
+        def read() -> None:
+            try:
+                durable.open()
+            except BaseException as error:  # noqa: BLE001  # as above
+                opened.break_(error)
+            else:
+                home.post(go_on)
+
+        threading.Thread(target=read, name="windlass-recovery", daemon=True).start()
 
     def _open_here(self, home: Portal, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         runtime = self._runtime
@@ -270,8 +302,10 @@ class Doors:
         runtime = self._runtime
         if runtime.lobby:
             return False
+        if runtime.journal is not None and not runtime.journal.idle:
+            return False
         with runtime.lock:
-            return runtime.engine.is_quiet(_count_running(apart))
+            return runtime.engine.is_quiet(_count_running(apart), _keeps)
 
     def _running(self, apart: Collection[Job]) -> bool:
         with self._runtime.lock:
@@ -285,3 +319,8 @@ def _calling_job(runtime: Runtime) -> Job | None:
 
 def _count_running(jobs: Collection[Job]) -> int:
     return len({job for job in jobs if job.status is RUNNING})
+
+
+def _keeps(task: Task) -> bool:
+    """Whether a task that is due later waits in a file, and not for its manager to close."""
+    return isinstance(task, StoredJob) and not task.run

@@ -9,7 +9,7 @@ from .arguments import filled
 from .handle import TaskHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .._core.task import Task
     from ..ports import Executor
@@ -32,7 +32,7 @@ def refuse_unfit(recipe: Recipe, executors: Mapping[str, Executor]) -> None:
 
 
 def dependencies_of(
-    job: Job, handles: Iterable[TaskHandle[Any]], after: Iterable[Any], runtime: Runtime
+    job: Job, handles: Iterable[TaskHandle[Any]], after: Sequence[Any], runtime: Runtime
 ) -> tuple[Task, ...]:
     """The tasks that ``job`` depends on for data and for order, each once, as they are now."""
     found: dict[str, Task] = {}

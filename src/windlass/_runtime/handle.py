@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
-from .._core.outcome import Cancelled, Err, Ok
-from ..errors import TaskCancellationError, TaskCrashedError, TaskError, TaskExecutionError
+from .._core.outcome import Cancelled, Err, Lost, Ok
+from ..errors import (
+    ManagerClosedError,
+    SerializationError,
+    TaskCancellationError,
+    TaskCrashedError,
+    TaskError,
+    TaskExecutionError,
+)
 from .wait import Wait
 
 if TYPE_CHECKING:
@@ -84,7 +91,7 @@ class TaskHandle(Wait[R_co]):
 
     def done(self) -> bool:
         """Whether the task has ended."""
-        return self._job.outcome is not None
+        return self._job.outcome is not None and self._job not in self._runtime.unpublished
 
     def exception(self) -> TaskError | None:
         """The error of a task that failed or was cancelled, without raising it; None otherwise."""
@@ -107,7 +114,12 @@ class TaskHandle(Wait[R_co]):
         if type(outcome) is Ok:
             return self._pick(outcome.value)
         error = error_of(job)
-        assert error is not None
+        if error is None:
+            raise ManagerClosedError(
+                f"the manager was closed before {job.label} ended; it is kept in the file, and "
+                "goes on when that is opened again",
+                job.id,
+            )
         raise error
 
     def _pick(self, value: Any) -> R_co:
@@ -133,6 +145,10 @@ def error_of(job: Job) -> TaskError | None:
     if isinstance(outcome, Cancelled):
         message = f"{job.label} was cancelled: {outcome.cause}"
         return TaskCancellationError(message, job.id, {"cause": outcome.cause})
+    if isinstance(outcome, Lost):
+        return SerializationError(
+            f"{job.label} completed, but its result could not be stored: {outcome.value}", job.id
+        )
     if not isinstance(outcome, Err):
         return None
     if not outcome.raised:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._core.meters import Load
@@ -11,8 +10,8 @@ if TYPE_CHECKING:
     from .._core.flow import Adaptive
 
 # What a container may use of the memory, and uses: the machine around it has more than that.
-_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_USED = Path("/sys/fs/cgroup/memory.current")
+_LIMIT = "/sys/fs/cgroup/memory.max"
+_USED = "/sys/fs/cgroup/memory.current"
 
 
 def require_psutil(adaptive: Adaptive) -> None:
@@ -41,7 +40,9 @@ def read_load() -> Load:
 
 
 def _share_of_container() -> float:
+    from pathlib import Path  # noqa: PLC0415  # an eighth of the import, for who has such a limit
+
     try:
-        return int(_USED.read_text()) / int(_LIMIT.read_text())
+        return int(Path(_USED).read_text()) / int(Path(_LIMIT).read_text())
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return 0.0

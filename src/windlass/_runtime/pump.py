@@ -22,16 +22,17 @@ the hot path that is said to the type checkers with an ignored assignment: ``cas
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from .._core.outcome import Err
 from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL
 from .run import Run
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Sequence
 
     from .._core.change import Moves, Transition
@@ -39,10 +40,26 @@ if TYPE_CHECKING:
     from .._core.task import Task
     from ..ports import Call, Executor
     from .job import Job
+    from .journal import Entry, Journal
     from .runtime import Runtime
+
+NEVER_STORED = -1
+"""In place of its number in the store, for a job that could not be put there."""
 
 # A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks this often.
 _CALENDAR_CHECK = 30.0
+
+
+class Turn(NamedTuple):
+    """What the engine has decided in one turn, and is to be done now that its lock is free."""
+
+    moves: Moves
+    resumed: Sequence[Task]
+    runs: list[Run]
+    stops: Sequence[Run]
+    forgotten: Sequence[Task]
+    deadline: float | None
+    entry: Entry | None
 
 
 class Pump:
@@ -123,41 +140,89 @@ class Pump:
 
     def _turn(self) -> None:
         self.awake = False
-        runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
+        runtime = self._runtime
         now, wall = runtime.clock.now(), runtime.clock.wall()
         with runtime.lock:
-            if inbox:
-                # Only what is there now: executors may add to it all the time.
-                engine.settle([inbox.popleft() for _ in range(len(inbox))], now)
-            engine.advance(now, wall)
-            if (look := engine.next_look) is not None and look <= now:
-                engine.look(runtime.read_load(), now)
-            if engine.stale_reports != self._stale_reports:
-                self._stale_reports = engine.stale_reports  # perhaps an abandoned thread has left
-                runtime.measure_capacity()
-            resumed = engine.take_resumed() if engine.waits.lent else ()
-            taken = engine.take(now)
-            stops = self._take_stops() if engine.stops else ()
-            moves = engine.drain()
-            forgotten = engine.forget_old(now)
-            if self._timer is None or engine.has_timers:
-                deadline = engine.next_deadline(now, wall)
-            else:
-                deadline = None  # the timer that is set can only be early
-        self._publish(moves, runtime.wall_offset())
-        for task in resumed:
+            turn = self._decide(now, wall)
+        if runtime.journal is None:
+            self._publish(turn.moves, runtime.wall_offset())
+        for task in turn.resumed:
             if (resume := runtime.resumptions.pop(task, None)) is not None:
                 resume()  # unless it has begun another wait in the meantime
-        if stops:
-            self._stop(stops)
-        if taken:
-            self._start(taken)
-        if forgotten:
-            runtime.note_forgotten(forgotten)
+        if runtime.journal is not None:
+            self._write(turn, runtime.journal)
+        else:
+            if turn.stops:
+                self._stop(turn.stops)
+            if turn.runs:
+                self._start(turn.runs)
+        if turn.forgotten:
+            runtime.note_forgotten(turn.forgotten)
         if runtime.attendants:
             runtime.attend()
-        if deadline is not None:
-            self._set_timer(deadline, now)
+        if turn.deadline is not None:
+            self._set_timer(turn.deadline, now)
+
+    def _decide(self, now: float, wall: float) -> Turn:
+        """Everything that the engine decides in a turn; with its lock held."""
+        runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
+        if runtime.journal is not None and runtime.journal.refused:
+            self._take_back(runtime.journal, now)
+        if inbox:
+            # Only what is there now: executors may add to it all the time.
+            engine.settle([inbox.popleft() for _ in range(len(inbox))], now)
+        engine.advance(now, wall)
+        if (look := engine.next_look) is not None and look <= now:
+            engine.look(runtime.read_load(), now)
+        if engine.stale_reports != self._stale_reports:
+            self._stale_reports = engine.stale_reports  # perhaps an abandoned thread has left
+            runtime.measure_capacity()
+        resumed = engine.take_resumed() if engine.waits.lent else ()
+        runs = self._runs(engine.take(now))
+        stops = self._take_stops() if engine.stops else ()
+        moves = engine.drain()
+        forgotten = engine.forget_old(now)
+        deadline = None  # the timer that is set can only be early
+        if self._timer is None or engine.has_timers:
+            deadline = engine.next_deadline(now, wall)
+        entry = None
+        if runtime.journal is not None:
+            entry = runtime.journal.close_entry(moves, runtime.wall_offset())
+            entry.runs, entry.stops = runs, stops
+        return Turn(moves, resumed, runs, stops, forgotten, deadline, entry)
+
+    def _write(self, turn: Turn, journal: Journal) -> None:
+        """Have the journal write what was decided; what it has written by now may take effect."""
+        if turn.entry:
+            journal.write(turn.entry)
+        self._announce(journal)
+
+    def _announce(self, journal: Journal) -> None:
+        """What is on disk by now may be known, and what it says is to start may start."""
+        for entry in journal.take_done():
+            self._publish(entry.moves, self._runtime.wall_offset())
+            for promise in entry.promises:
+                promise.keep(None)
+            if entry.runs:
+                self._start([run for run in entry.runs if self._is_on(run)])
+            if entry.stops:
+                self._stop(entry.stops)
+
+    def _is_on(self, run: Run) -> bool:
+        """Whether a run is still to be started; one that was ended meanwhile is reported so."""
+        if run.job.run == run.number and run.job.status is RUNNING:
+            return True
+        self.report(run, Err(asyncio.CancelledError()))
+        return False
+
+    def _take_back(self, journal: Journal, now: float) -> None:
+        """End the tasks that could not be stored; under the engine's lock."""
+        while journal.refused:
+            job, error = journal.refused.popleft()
+            job.seq = NEVER_STORED
+            text = f"{job.label} was not stored, and never ran: {error}"
+            verdict = Err(type(error)(text, job.id), raised=False)
+            self._runtime.engine.take_back(job, verdict, now)
 
     def _take_stops(self) -> list[Run]:
         return [
@@ -201,15 +266,21 @@ class Pump:
                 noteworthy.append(transition)
         runtime.bus.publish(moves, noteworthy, wall_offset)
 
-    def _start(self, taken: list[Task]) -> None:
+    def _runs(self, taken: list[Task]) -> list[Run]:
+        runtime, runs = self._runtime, []
+        job: Job
+        for job in taken:  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+            job.call = run = Run(job, runtime)
+            runs.append(run)
+        return runs
+
+    def _start(self, runs: list[Run]) -> None:
         runtime = self._runtime
         batches: dict[str, list[Call]] = {}
         name, batch = "", None
-        for task in taken:
-            job: Job = task  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-            run = job.call = Run(job, runtime)
-            if batch is None or task.spec.executor != name:
-                name = task.spec.executor
+        for run in runs:
+            if batch is None or run.job.spec.executor != name:
+                name = run.job.spec.executor
                 batch = batches.setdefault(name, [])
             batch.append(run)
         for name, batch in batches.items():

@@ -114,6 +114,8 @@ class Run:
 
     @property
     def restored(self) -> Any:
+        if self.runtime.durable is not None:
+            self.runtime.durable.restore_checkpoint(self.job)
         return self.job.notes.checkpoint if self.job.notes is not None else None
 
     def stopping(self) -> str | None:
@@ -132,9 +134,14 @@ class Run:
             self.runtime.engine.progress(self.job, fraction, message, self.number)
 
     def checkpoint(self, value: Any) -> None:
-        with self.runtime.lock:
+        runtime = self.runtime
+        with runtime.lock:
             if self.job.run == self.number:
                 self.job.noted.checkpoint = value
+                if runtime.durable is not None:
+                    runtime.durable.keep_checkpoint(self.job, value)
+        if runtime.durable is not None:
+            runtime.pump.wake()
 
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -42,19 +42,24 @@ from .nested import NestedWait
 from .portal import Portal
 from .pump import Pump
 from .recipe import ForCall
+from .records import UNKNOWN, StoredJob
 from .run import Run
+from .wait import Promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from .._core.flow import Gate
     from .._core.meters import Load
     from .._core.outcome import Outcome
     from .._core.task import Task
+    from ..errors import SerializationError, StoreError
     from ..ports import Clock, Executor
     from .current import Link
+    from .durable import Durable
+    from .journal import Journal
     from .recipe import Recipe
-    from .wait import Promise
 
 logger = logging.getLogger("windlass")
 
@@ -84,7 +89,13 @@ class Runtime:
         self.lock = threading.Lock()
         self.watch_lock = threading.Lock()  # for promises, which the engine knows nothing of
         traits = {name: executor.traits for name, executor in executors.items()}
-        self.engine = Engine({**traits, EXTERNAL: BY_HAND}, **limits)
+        none = Traits(slots=0, local=False)
+        self._settings = {"executors": {**traits, EXTERNAL: BY_HAND, UNKNOWN: none}, **limits}
+        self.engine = Engine(**self._settings)
+        self.durable: Durable | None = None
+        self.journal: Journal | None = None
+        self.unpublished: AbstractSet[Any] = frozenset()
+        """The jobs that have ended, which nobody may know before it is on disk."""
         self.read_load: Callable[[], Load] = read_load
         self.pump = Pump(self)
         self.bus = Bus()
@@ -95,6 +106,8 @@ class Runtime:
         self.asleep: set[object] = set()
         """The runs, and the threads of plain code, that are blocked in one of our waits."""
         self.accepting = False
+        self.give_up: Callable[[], Any] = bool
+        """Closes at once, writing nothing."""
         self.home: Portal | None = None
         """The way onto the manager's own loop, while it is open."""
         self._portals: dict[asyncio.AbstractEventLoop, Portal] = {}
@@ -113,7 +126,7 @@ class Runtime:
             shape.check(args, kwargs)
         if recipe.vetted_by is not self:
             self.vet(recipe)
-        if recipe.call is not None:
+        if recipe.call is not None or self.journal is not None:
             return self.submit_job(self.job(recipe, args, kwargs))
         handles = find_handles(args, kwargs) if args or kwargs else None
         # An empty context is not kept: one object less for the collector to trace.
@@ -135,6 +148,8 @@ class Runtime:
 
     def submit_job(self, job: Job) -> TaskHandle[Any]:
         """Take in a job that was made by ``job``; one with a known key gives way to that."""
+        if self.durable is not None:
+            self.durable.look_for_key(job)
         with self.lock:
             if not self.accepting and not job.held:
                 raise closed_error()
@@ -146,6 +161,9 @@ class Runtime:
 
     def submit_jobs(self, jobs: Sequence[Job]) -> list[TaskHandle[Any]]:
         """Take in all of ``jobs``, each after what it depends on, or none."""
+        if self.durable is not None:
+            for job in jobs:
+                self.durable.look_for_key(job)
         while True:
             with self.lock:
                 if not self.accepting:
@@ -189,8 +207,12 @@ class Runtime:
         if recipe.vetted_by is not self:
             self.vet(recipe)
         now = self.clock.now()
+        if id is not None:
+            self.find(id)  # one that ended long ago is known again, and refuses to be another
         id = id or f"{self._prefix}{next(self._serial)}"
-        job = Job(id, recipe, now, args, kwargs or None, copy_context(), self.loop_here())
+        durable = self.durable if recipe.spec.durable else None
+        make = Job if durable is None else StoredJob
+        job = make(id, recipe, now, args, kwargs or None, copy_context(), self.loop_here())
         options = recipe.call or ForCall()
         handles = find_handles(args, kwargs)
         job.dependencies = dependencies_of(job, handles, (*options.after, *after), self)
@@ -200,6 +222,8 @@ class Runtime:
             job.noted.due_at = options.at
         if options.key is not None:
             job.noted.key = options.key
+        if durable is not None:
+            durable.prepare(job)
         return job
 
     def vet(self, recipe: Recipe) -> None:
@@ -218,7 +242,10 @@ class Runtime:
             return task._job
         if not isinstance(task, str):
             raise TypeError(f"a task is named by its handle or its id, not by {task!r}")
-        return cast("Job | None", self.engine.tasks.get(task))
+        job = cast("Job | None", self.engine.tasks.get(task))
+        if job is None and self.durable is not None:
+            job = self.durable.recall(task)
+        return job
 
     def release(self, job: Job) -> TaskHandle[Any]:
         """Let a held job run when it can, with the held jobs it depends on.
@@ -253,11 +280,17 @@ class Runtime:
                 raise closed_error()
             now = self.clock.now()
             renewed = self.engine.retry(
-                job, now, lambda old: cast("Job", old).renewed(now), downstream=downstream
+                job, now, lambda old: self._renewed(cast("Job", old), now), downstream=downstream
             )
         self.pump.wake()
         kind = ExternalTask if job.spec.executor == EXTERNAL else TaskHandle
         return kind(cast("Job", renewed[0]), self)
+
+    def _renewed(self, old: Job, now: float) -> Job:
+        new = old.renewed(now)
+        if self.durable is not None and isinstance(new, StoredJob):
+            new.packed = self.durable.records.call(new)  # all of it is written anew
+        return new
 
     def by_hand(self, job: Job, outcome: Outcome | None = None) -> bool:
         """Start an external job, or with an ``outcome`` end it; False if it cannot be.
@@ -300,10 +333,12 @@ class Runtime:
 
     def infos(self, wanted: Callable[[Task], bool], limit: int | None = None) -> list[TaskInfo]:
         """Pictures of the jobs that are wanted, in the order they were submitted."""
+        stored = self.durable.infos(wanted) if self.durable is not None else []
         with self.lock:
             offset = self.wall_offset()
             found = (task for task in self.engine.tasks.values() if wanted(task))
-            return [TaskInfo.of(task, offset) for task in itertools.islice(found, limit)]
+            infos = (TaskInfo.of(task, offset) for task in found)
+            return [*itertools.islice(itertools.chain(stored, infos), limit)]
 
     def jobs(self, wanted: Callable[[Task], bool]) -> list[Job]:
         """The jobs that are wanted."""
@@ -344,7 +379,7 @@ class Runtime:
     def watch(self, job: Job, callback: Callable[[Any], None]) -> bool:
         """Have ``callback`` called when ``job`` has ended; False if it has."""
         with self.lock:
-            if job.outcome is not None:
+            if job.outcome is not None and job not in self.unpublished:
                 return False
             job.watch(callback)
             return True
@@ -424,6 +459,14 @@ class Runtime:
             raise error
         return result
 
+    def begin_anew(self) -> None:
+        """Forget everything: what there is, is in the store."""
+        gates = [gate.policy for gate in self.engine.turnstiles.all.values()]
+        with self.lock:
+            self.engine = Engine(**self._settings)
+            for gate in gates:
+                self.engine.add_gate(gate, self.clock.now())
+
     def set_paused(self, *, paused: bool) -> None:
         """Stop or resume starting tasks."""
         with self.lock:
@@ -477,7 +520,39 @@ class Runtime:
             self.attendants.append(asks)
         self.pump.wake()
 
+    def keep_in(self, durable: Durable) -> None:
+        """Keep tasks in a store from now on."""
+        self.durable, self.journal = durable, durable.journal
+        self.unpublished = durable.journal.unpublished
+        # Unlike a random one, this sorts by time: an index of a file grows at its end.
+        self._prefix = f"{int(self.clock.wall() * 1000):x}{os.urandom(2).hex()}-"
+
+    def flush(self) -> Promise[None]:
+        """A wait until everything that was said so far is on disk."""
+        stored: Promise[None] = Promise(self, "storing")
+        if self.journal is None or not self.accepting:
+            stored.keep(None)
+            return stored
+        with self.lock:
+            self.journal.upcoming.promises.append(stored)
+        self.pump.wake()
+        return stored
+
     # -- what must not go unnoticed ------------------------------------------------------------
+
+    def on_fenced(self, error: StoreError) -> None:
+        """Another process leads: nothing of ours counts any more."""
+        self.accepting = False
+        if self.home is not None:
+            self.home.post(self.give_up)
+
+    def warn_unstorable(self, job: Job, error: SerializationError) -> None:
+        """Say that a result will not outlive this process."""
+        logger.warning(
+            "%s completed, but its result cannot be stored, and will be gone after a restart: %s",
+            job.label,
+            error,
+        )
 
     def note_cleanup_errors(self, job: Job, errors: list[BaseException]) -> None:
         """Keep and log what went wrong in a task's clean-ups."""

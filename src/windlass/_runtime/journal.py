@@ -1,0 +1,262 @@
+"""The journal: nothing is announced and nothing starts before it is on disk.
+
+Theory of operation
+-------------------
+In memory, a turn of the pump publishes what has changed and starts what it has taken. With a store,
+it writes down an *entry* instead: the rows of all jobs that have changed, and what is to be
+announced and started once they are safe. A thread of its own commits entries, as many at once as
+have come while the last commit was under way, and wakes the pump, whose next turn does the rest::
+
+    turn ──entry──▶ waiting ──all of them at once──▶ commit ──▶ done ──▶ next turn: publish, start
+
+So the engine is a little ahead of the disk, and nobody but the engine knows.
+
+When a commit fails
+-------------------
+- *Locked*: somebody else writes, a user's own transaction perhaps. It is tried again, with a
+  warning every few seconds. Nothing fails.
+- *Fenced*: another process leads. Nothing may be written any more; the manager closes.
+- *Anything else*, such as a full disk: the tasks that were new in it are refused, through their
+  handles; everything else is kept and tried again every second. Until that works, whatever is
+  submitted is refused at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .._core.change import Moves
+from .._core.states import TERMINAL
+from ..errors import StoreError, StoreFencedError, StoreLockedError
+from ..ports import Batch, Row, Update
+from .records import StoredJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..ports import Line, Store
+    from .job import Job
+    from .records import Records
+    from .run import Run
+    from .wait import Promise
+
+logger = logging.getLogger("windlass")
+
+_AGAIN = 1.0
+_WARN_EVERY = 5.0
+
+
+class Entry:
+    """What one turn has to write, and what is to be done when that is safe."""
+
+    __slots__ = (
+        "checkpoints", "deletes", "ended", "lines", "moves", "new", "promises", "rows", "runs",
+        "steps", "stops",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.moves = Moves([], [], [], [])
+        self.rows: dict[int, Row | Update] = {}
+        self.new: list[StoredJob] = []
+        self.ended: list[StoredJob] = []
+        self.deletes: list[int] = []
+        self.checkpoints: list[tuple[int, bytes]] = []
+        self.steps: list[tuple[int, str, bytes]] = []
+        self.lines: list[Line] = []
+        self.promises: list[Promise[None]] = []
+        """To be kept when all this is safe."""
+        self.runs: list[Run] = []
+        """To be started then."""
+        self.stops: Sequence[Run] = ()
+        """To be stopped after that."""
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.rows or self.moves or self.moves.circuits or self.promises or self.runs
+            or self.stops or self.checkpoints or self.steps or self.lines or self.deletes
+        )  # fmt: skip
+
+
+class Journal:
+    """Writes entries, in order, on a thread of its own; see the module."""
+
+    def __init__(
+        self,
+        store: Store,
+        records: Records,
+        now: Callable[[], float],
+        wake: Callable[[], None],
+        on_fenced: Callable[[StoreError], None],
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._records = records
+        self._wake = wake
+        self._on_fenced = on_fenced
+        self._lock = threading.Lock()
+        self._work = threading.Event()
+        self._waiting: list[Entry] = []
+        self._done: list[Entry] = []
+        self._busy = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+        self._seq = 0
+        self._next = Entry()  # for what is said between two turns
+        self.epoch = 0
+        self.sick: StoreError | None = None
+        """Why nothing can be stored at present."""
+        self.refused: deque[tuple[StoredJob, StoreError]] = deque()
+        """New jobs that could not be stored, for the pump to take back."""
+        self.unpublished: set[Job] = set()
+        """The jobs that have ended, which nobody may know yet."""
+
+    # -- from the pump's turn, under the engine's lock -----------------------------------------
+
+    @property
+    def upcoming(self) -> Entry:
+        """The entry of the next turn."""
+        return self._next
+
+    def close_entry(self, moves: Moves, offset: float) -> Entry:
+        """The entry of this turn, with ``moves`` in it; another one begins."""
+        entry, self._next = self._next, Entry()
+        entry.moves = moves
+        changed: dict[StoredJob, None] = {}
+        for job, before, after, *_ in moves:
+            if type(job) is StoredJob and job.seq >= 0 and not (before is None and job.seq):
+                changed[job] = None
+                if after in TERMINAL:
+                    entry.ended.append(job)
+        self.unpublished.update(entry.ended)
+        for job in changed:
+            self.note(job, offset, entry)
+        return entry
+
+    def note(self, job: StoredJob, offset: float, entry: Entry | None = None) -> None:
+        """Have ``job`` written as it stands, with ``entry`` or the upcoming one."""
+        entry = entry or self._next
+        if job.seq and job.packed is None:
+            entry.rows[job.seq] = self._records.update(job, offset)
+            return
+        if not job.seq:
+            self._seq += 1
+            job.seq = self._seq
+            entry.new.append(job)
+        entry.rows[job.seq] = self._records.row(job, offset)
+        job.packed = None
+
+    def write(self, entry: Entry) -> None:
+        """Have ``entry`` committed; it comes out of ``take_done`` then."""
+        with self._lock:
+            self._waiting.append(entry)
+        self._work.set()
+
+    def take_done(self) -> Sequence[Entry]:
+        """The entries that are safe by now, in order."""
+        if not self._done:
+            return ()
+        with self._lock:
+            done, self._done = self._done, []
+        for entry in done:
+            self.unpublished.difference_update(entry.ended)
+        return done
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is on disk and announced."""
+        with self._lock:
+            return not (self._waiting or self._busy or self._done or self._next or self.refused)
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def start(self, epoch: int, seq: int) -> None:
+        """Write under ``epoch`` from now on; ``seq`` is the greatest in use."""
+        self.epoch, self._seq = epoch, seq
+        self._closing, self.sick = False, None
+        self._thread = threading.Thread(target=self._run, name="windlass-journal", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what there is, and no more."""
+        self._closing = True
+        self._work.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._thread = None
+
+    def _run(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                with self._lock:
+                    entries, self._waiting = self._waiting, []
+                    self._busy = True
+                safe = self._commit(entries)
+                with self._lock:
+                    self._done += safe
+                    self._busy = False
+                self._wake()
+            if self._closing:
+                return
+
+    def _commit(self, entries: list[Entry]) -> list[Entry]:
+        """Commit ``entries``, however long it takes; given up, none of them is safe."""
+        warned = self._now()
+        while True:
+            try:
+                self._store.commit(self.epoch, _batch(entries))
+            except StoreLockedError as error:
+                if self._now() - warned > _WARN_EVERY:
+                    warned = self._now()
+                    logger.warning("nothing is stored, and nothing starts, until then: %s", error)
+            except StoreFencedError as error:
+                logger.error("%s", error)  # noqa: TRY400  # the traceback is of no use to anybody
+                self.sick = error
+                self._on_fenced(error)
+                return []
+            except StoreError as error:
+                self._suffer(entries, error)
+                self._work.wait(_AGAIN)
+            else:
+                if self.sick is not None:
+                    logger.warning("tasks are stored again")
+                    self.sick = None
+                return entries
+            if self._closing:
+                return []
+
+    def _suffer(self, entries: list[Entry], error: StoreError) -> None:
+        """Refuse what is new: it never was, and its handles say so."""
+        if self.sick is None:
+            logger.error("tasks cannot be stored, new ones are refused until that ends: %s", error)
+        self.sick = error
+        for entry in entries:
+            for job in entry.new:
+                entry.rows.pop(job.seq, None)
+                self.refused.append((job, error))
+            entry.new = []
+        self._wake()
+
+
+def _batch(entries: Sequence[Entry]) -> Batch:
+    """What ``entries`` come to: the last state of each row, once."""
+    batch = Batch()
+    rows: dict[int, Row | Update] = {}
+    for entry in entries:
+        for seq, new in entry.rows.items():
+            before = rows.get(seq)
+            if isinstance(new, Update) and isinstance(before, Row):
+                rows[seq] = before._replace(**new._asdict())
+            else:
+                rows[seq] = new
+        batch.checkpoints += entry.checkpoints
+        batch.steps += entry.steps
+        batch.lines += entry.lines
+        batch.deletes += entry.deletes
+    batch.inserts = [row for row in rows.values() if isinstance(row, Row)]
+    batch.updates = [row for row in rows.values() if isinstance(row, Update)]
+    return batch

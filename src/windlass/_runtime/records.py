@@ -1,0 +1,335 @@
+"""Records: a job as bytes, and a job made of bytes again.
+
+What is stored of a job falls into three parts. Its *call* and its *options* are what was asked, and
+never change. Its *notes* are what happened to it beyond its status: held, put off, failed before,
+half done. Most jobs have neither options nor notes of their own, and cost neither.
+
+Options are stored as what differs from the function's own, so that a program that changes a
+function's timeout changes it for the stored tasks, too, unless their call said otherwise.
+
+Inside, time is monotonic and means nothing to the next process, so what is stored is wall time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from .._core.outcome import Cancelled, Err, Lost, Ok
+from .._core.spec import Spec
+from .._core.states import COMPLETED, TaskPriority, TaskStatus
+from .._core.task import Attempt
+from ..errors import NotDurableError, SerializationError, StoreCorruptError, TaskError
+from ..ports import Row, Update
+from .chunks import ItemHandle
+from .handle import Output, TaskHandle
+from .job import Job
+from .recipe import Recipe
+from .signature import CallShape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._core.outcome import Outcome
+    from ..ports import Codec
+    from .runtime import Runtime
+
+UNKNOWN = "unknown"
+"""The executor of tasks whose function this program does not know: it has no slots."""
+
+_OF_RETRY = ("retries", "delay", "backoff", "cap", "jitter", "overlap")
+_OF_SPEC = (
+    "name", "executor", "type", "description", "tags", "metadata", "owner", "timeout",
+    "total_timeout", "expires", "run_if", "max_crashes", "on_crash", "gates", "when_open",
+)  # fmt: skip
+
+
+class Registry(Protocol):
+    """How stable ids and functions find each other."""
+
+    def id_of(self, recipe: Recipe) -> str | None:
+        """The stable id of a function, if it has one."""
+        ...
+
+    def recipe(self, id: str) -> Recipe | None:
+        """The recipe of the function with this id or alias, if this program has it."""
+        ...
+
+
+class StoredJob(Job):
+    """A job that is kept in a store."""
+
+    __slots__ = ("function", "packed", "recovered", "seq")
+
+    seq: int
+    """Its place in the store; 0 until it is written for the first time."""
+    packed: bytes | None
+    """Its arguments, until they are written."""
+    function: str
+    """The stable id of its function."""
+    recovered: bool
+    """Whether the store may know of checkpoints and steps that memory does not."""
+
+    def renewed(self, now: float) -> StoredJob:
+        new = StoredJob(self.id, self.recipe, now, self.args, self.kwargs, self.context, self.loop)
+        new.seq, new.function, new.packed = self.seq, self.function, self.packed
+        new.recovered = self.recovered
+        return new
+
+
+class Records:
+    """Turns jobs into rows and back; see the module."""
+
+    def __init__(self, runtime: Runtime, codec: Codec, registry: Registry) -> None:
+        self._runtime = runtime
+        self._codec = codec
+        self._registry = registry
+
+    # -- to be stored ----------------------------------------------------------------------------
+
+    def prepare(self, job: StoredJob) -> None:
+        """Pack what was asked of a new job; raises if that cannot be stored."""
+        function = self._registry.id_of(job.recipe)
+        if function is None:
+            raise NotDurableError(
+                f"{job.spec.name} cannot be kept in a file, because only functions decorated with "
+                "@task have a name by which the next process finds them. Decorate it, or let it "
+                "live in memory: task(func, durable=False)",
+                job.id,
+            )
+        job.seq, job.function, job.recovered = 0, function, False
+        job.packed = self.call(job)
+        for other in job.dependencies:
+            _require_stored(other, job)
+
+    def call(self, job: StoredJob) -> bytes:
+        """The arguments of ``job`` as bytes."""
+        return self._codec.encode_call(
+            job.args, job.kwargs or {}, job.label, lambda value: _reference(value, job)
+        )
+
+    def row(self, job: StoredJob, offset: float) -> Row:
+        """All of ``job`` as it stands; ``offset`` turns its times into wall times."""
+        call = job.packed if job.packed is not None else self.call(job)
+        update = self.update(job, offset)
+        return Row(
+            job.seq,
+            job.id,
+            job.function,
+            update.status,
+            job.notes.key if job.notes is not None else None,
+            job.created_at + offset,
+            update.started_at,
+            update.ended_at,
+            job.run,
+            call,
+            self._options(job, offset),
+            update.notes,
+            update.outcome,
+        )
+
+    def update(self, job: StoredJob, offset: float) -> Update:
+        """What may have changed of ``job``."""
+        outcome = job.outcome
+        return Update(
+            job.status.value,
+            job.started_at + offset if job.run else None,
+            job.ended_at + offset if outcome is not None else None,
+            job.run,
+            self._notes(job, offset) if job.notes or job.held or job.due else None,
+            self._packed_outcome(job, outcome) if outcome is not None else None,
+            job.seq,
+        )
+
+    def value(self, value: Any, what: str) -> bytes:
+        """A checkpoint, or the result of a step."""
+        return self._codec.encode(value, what)
+
+    def _options(self, job: StoredJob, offset: float) -> bytes:
+        known = self._registry.recipe(job.function)
+        base = known.spec if known is not None else None
+        spec, notes = job.spec, job.notes
+        options: dict[str, Any] = {}
+        if spec is not base:
+            for name in _OF_SPEC:
+                if base is None or getattr(spec, name) != getattr(base, name):
+                    options[name] = getattr(spec, name)
+            if base is None or spec.priority is not base.priority:
+                options["priority"] = int(spec.priority)
+            if base is None or spec.retry != base.retry:
+                options["retry"] = {name: getattr(spec.retry, name) for name in _OF_RETRY}
+        if job.dependencies:
+            options["after"] = [other.id for other in job.dependencies]
+        if notes is not None and notes.parent is not None:
+            options["parent"] = notes.parent.id
+        return self._codec.encode(options, f"an option of {job.label}") if options else b""
+
+    def _notes(self, job: StoredJob, offset: float) -> bytes | None:
+        noted: dict[str, Any] = {}
+        if job.held:
+            noted["held"] = True
+        if job.due:
+            noted["due"] = job.due + offset
+        notes = job.notes
+        if notes is not None:
+            for name in ("due_at", "failures", "crashes", "given_back", "progress", "message"):
+                if value := getattr(notes, name):
+                    noted[name] = value
+            if notes.attempts:
+                noted["attempts"] = [
+                    [past.number, past.started_at + offset, past.ended_at + offset, past.ended]
+                    + ([self._codec.encode_error(past.error)] if past.error is not None else [])
+                    for past in notes.attempts
+                ]
+        return self._codec.encode(noted) if noted else None
+
+    def _packed_outcome(self, job: StoredJob, outcome: Outcome) -> bytes:
+        if isinstance(outcome, Lost):
+            return self._codec.encode(["lost", outcome.value])
+        if isinstance(outcome, Ok):
+            try:
+                return self._codec.encode(["ok", outcome.value], f"the result of {job.label}")
+            except SerializationError as error:
+                self._runtime.warn_unstorable(job, error)
+                return self._codec.encode(["lost", str(error)])
+        if isinstance(outcome, Err):
+            packed = self._codec.encode_error(outcome.error, outcome.traceback)
+            return self._codec.encode(["error", outcome.raised, outcome.crashed, packed])
+        assert isinstance(outcome, Cancelled)
+        return self._codec.encode(["cancelled", outcome.cause])
+
+    # -- from the store --------------------------------------------------------------------------
+
+    def job(
+        self, row: Row, offset: float, resolve: Callable[[str], Job]
+    ) -> tuple[StoredJob, TaskError | None]:
+        """The job that ``row`` stands for, and why it cannot run, if it cannot.
+
+        ``resolve`` finds the jobs that it names.
+        """
+        problem: TaskError | None = None
+        options: dict[str, Any] = {}
+        try:
+            options = self._read(row.options)
+            recipe = self._recipe(row, options)
+        except (SerializationError, StoreCorruptError, TypeError, ValueError) as error:
+            problem = _unreadable(row, error)
+            recipe = self._recipe(row, {})
+        job = StoredJob(row.id, recipe, row.created_at - offset, (), None, None, None)
+        job.seq, job.function, job.packed, job.recovered = row.seq, row.function, None, True
+        job.run = row.run
+        job.started_at = row.started_at - offset if row.started_at is not None else 0.0
+        job.ended_at = row.ended_at - offset if row.ended_at is not None else 0.0
+        if row.key is not None:
+            job.noted.key = row.key
+        try:
+            job.dependencies = tuple(resolve(id) for id in options.get("after", ()))
+            if "parent" in options:
+                job.noted.parent = resolve(options["parent"])
+            if row.notes is not None:
+                self._take_notes(job, self._read(row.notes), offset)
+            if row.outcome is not None:
+                job.status, job.outcome = TaskStatus(row.status), self._outcome(row)
+            if recipe.spec.executor == UNKNOWN:
+                job.packed = row.call
+            elif job.status is not COMPLETED:
+                self._take_call(job, row, resolve)
+        except TaskError as error:
+            problem = problem or error
+        return job, problem
+
+    def restored(self, data: bytes, what: str) -> Any:
+        """A checkpoint, or the result of a step."""
+        return self._codec.decode(data, what)
+
+    def _read(self, data: bytes) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._codec.decode(data)) if data else {}
+
+    def _recipe(self, row: Row, options: dict[str, Any]) -> Recipe:
+        known = self._registry.recipe(row.function)
+        changes = {name: options[name] for name in _OF_SPEC if name in options}
+        if "priority" in options:
+            changes["priority"] = TaskPriority(options["priority"])
+        if known is None:
+            changes |= {"name": changes.get("name", row.function), "executor": UNKNOWN}
+            return Recipe(_nobody, None, Spec(**changes), CallShape(_nobody, row.function))
+        if "retry" in options:
+            changes["retry"] = dataclasses.replace(known.spec.retry, **options["retry"])
+        return known.with_spec(**changes) if changes else known
+
+    def _take_call(self, job: StoredJob, row: Row, resolve: Callable[[str], Job]) -> None:
+        args, kwargs = self._codec.decode_call(
+            row.call, job.label, lambda reference: self._handle(reference, resolve)
+        )
+        try:
+            job.recipe.shape.check(args, kwargs)
+        except TypeError as error:
+            raise SerializationError(
+                f"{job.label} was stored by another version of the program, and {row.function} "
+                f"does not take what it was called with then: {error}",
+                job.id,
+            ) from None
+        job.args, job.kwargs = args, kwargs or None
+
+    def _handle(self, reference: str, resolve: Callable[[str], Job]) -> TaskHandle[Any]:
+        id, _, index = reference.partition("#")
+        job = resolve(id)
+        if index:
+            return ItemHandle(job, self._runtime, int(index))
+        return TaskHandle(job, self._runtime)
+
+    def _take_notes(self, job: StoredJob, noted: dict[str, Any], offset: float) -> None:
+        job.held = noted.pop("held", False)
+        due = noted.pop("due", None)
+        if due is not None:
+            job.due = due - offset
+        attempts = noted.pop("attempts", ())
+        if noted or attempts:
+            notes = job.noted
+            for name, value in noted.items():
+                setattr(notes, name, value)
+            for number, started, ended, how, *error in attempts:
+                past = self._codec.decode_error(error[0])[0] if error else None
+                notes.attempts.append(Attempt(number, started - offset, ended - offset, how, past))
+
+    def _outcome(self, row: Row) -> Outcome:
+        assert row.outcome is not None
+        kind, *rest = self._codec.decode(row.outcome, f"the outcome of {row.id}")
+        if kind == "ok":
+            return Ok(rest[0])
+        if kind == "lost":
+            return Lost(rest[0])
+        if kind == "cancelled":
+            return Cancelled(rest[0])
+        error, traceback = self._codec.decode_error(rest[2], f"the error of {row.id}")
+        return Err(error, raised=rest[0], crashed=rest[1], traceback=traceback or None)
+
+
+def _unreadable(row: Row, error: Exception) -> TaskError:
+    if isinstance(error, TaskError):
+        return error
+    return SerializationError(
+        f"{row.function} [{row.id}] was stored with options that mean nothing here: {error}", row.id
+    )
+
+
+def _reference(value: Any, job: StoredJob) -> str | None:
+    """What stands for ``value``, if it stands for the result of a task."""
+    handle = value._windlass_handle if isinstance(value, Output) else value
+    if not isinstance(handle, TaskHandle):
+        return None
+    _require_stored(handle._job, job)
+    return f"{handle.id}#{handle._index}" if isinstance(handle, ItemHandle) else handle.id
+
+
+def _require_stored(other: Any, job: StoredJob) -> None:
+    if not isinstance(other, StoredJob):
+        raise NotDurableError(
+            f"{job.label} is to be kept in a file, but depends on {other.label}, which lives in "
+            "memory (durable=False) and would be gone. Make both durable, or neither",
+            job.id,
+        )
+
+
+def _nobody(*_: Any, **__: Any) -> None:
+    """Stands for a function that this program does not have; nothing calls it."""

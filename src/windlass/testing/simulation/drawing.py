@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..._core.states import COMPLETED, PENDING, TERMINAL, TaskPriority
+from .gating import altered, draw_gates, draw_limit
 from .history import SECONDS, History, happen, no_longer_than
 from .plans import EXECUTORS, Plan, Setting
 from .steps import (
@@ -29,6 +30,7 @@ from .steps import (
     Turn,
     Wait,
 )
+from .tending import Look
 from .world import World
 
 if TYPE_CHECKING:
@@ -50,8 +52,9 @@ _HOWS_STOPPED: tuple[How, ...] = ("cancelled", "cancelled", "ok", "error")
 _ODDS = (0.0, 0.0, 0.1, 0.4, 0.9)
 _SPECIALITIES = (
     "priority", "run_if", "retries", "overlap", "max_crashes", "timeout", "total_timeout",
-    "expires", "held", "delay", "at", "parent", "key",
+    "expires", "held", "delay", "at", "parent", "key", "gates", "heavy", "owner", "when_open",
 )  # fmt: skip
+_THRONGING = ("heavy", "priority", "owner", "when_open", "retries")
 _FASHION = (0, 1, 1, 4)
 
 
@@ -72,7 +75,7 @@ def simulate(seed: int) -> Played:
         with no_longer_than(SECONDS):
             world = World(setting)
             hand = Hand(rng, world)
-            for _ in range(rng.choice((12, 20, 30, 45, 70))):
+            for _ in range(rng.choice((12, 20, 30, 45, 70)) * (2 if hand.crowd else 1)):
                 step = hand.draw()
                 steps.append(step)
                 happen(world, step)
@@ -86,13 +89,14 @@ def draw_setting(rng: random.Random) -> Setting:
     """How the manager is set up."""
     count = rng.choice((1, 2, 2, 3, 5))
     return Setting(
-        limit=rng.choice((1, 2, 3, 8)),
+        limit=draw_limit(rng),
         executors=tuple(sorted(rng.sample(sorted(EXECUTORS), count))),
         narrow=rng.random() < 0.4,
         max_pending=rng.choice((3, 8, 1_000, 1_000)),
         age_every=rng.choice((None, 2.0, 16.0)),
         keep_seconds=rng.choice((None, None, 4.0, 32.0)),
         keep_count=rng.choice((None, None, 0, 4)),
+        gates=draw_gates(rng),
     )
 
 
@@ -107,6 +111,13 @@ class Hand:
         # Each history has its own specialities: one that had a little of everything would seldom
         # have enough of anything for two rare things to meet.
         self._odds = {name: rng.choice(_ODDS) for name in _SPECIALITIES}
+        self.crowd = bool(world.setting.gates) and rng.random() < 0.35
+        """Whether many plain tasks throng at the gates: some things happen only then."""
+        if self.crowd:
+            self._most = 30
+            self._odds = dict.fromkeys(_SPECIALITIES, 0.0) | {
+                name: rng.choice((0.0, 0.0, 0.2, 0.5)) for name in _THRONGING
+            }
         self._hows = rng.choice(_HOWS)
         usual: dict[Callable[[], Step | None], int] = {
             Turn: 26,
@@ -130,6 +141,8 @@ class Hand:
             self._forge: 1,
             self._duplicate: 1,
             ForgetOld: 2,
+            self._look: 3,
+            self._alter: 3,
         }
         self._kinds = [*usual, *rare]
         weights = [*usual.values(), *(rng.choice(_FASHION) * weight for weight in rare.values())]
@@ -155,7 +168,8 @@ class Hand:
 
     def _submit(self) -> Step | None:
         rng = self._rng
-        count = min(rng.choice((1, 1, 1, 2, 4)), self._most - self._made)
+        counts = (2, 4, 6) if self.crowd else (1, 1, 1, 2, 4)
+        count = min(rng.choice(counts), self._most - self._made)
         if count <= 0:
             return None
         known = list(self._world.tasks)
@@ -190,11 +204,23 @@ class Hand:
             at=rng.choice((-5.0, 2.0, 10.0)) if maybe("at") else None,
             parent=rng.choice(running) if running and maybe("parent") else None,
             key=f"key {rng.randrange(3)}" if maybe("key") else None,
+            gates=self._gates(),
+            owner=rng.choice("xyz") if maybe("owner") else None,
+            when_open="fail" if maybe("when_open") else "wait",
+        )
+
+    def _gates(self) -> tuple[tuple[str, int], ...]:
+        rng, gates = self._rng, self._world.setting.gates
+        if not gates or not (self.crowd or self._maybe("gates") or rng.random() < 0.5):
+            return ()
+        named = rng.sample(gates, rng.choice((1, 1, min(2, len(gates)), len(gates))))
+        return tuple(
+            (gate.name, rng.choice((1, 2, 2, 3)) if self._maybe("heavy") else 1) for gate in named
         )
 
     def _after(self, known: list[str]) -> tuple[str, ...]:
         rng = self._rng
-        if not known or rng.random() < 0.5:
+        if not known or rng.random() < (0.98 if self.crowd else 0.5):
             return ()
         recent = known[-6:]
         return tuple(rng.choice(recent) for _ in range(rng.choice((1, 1, 2, 3))))
@@ -284,6 +310,15 @@ class Hand:
 
     def _resize(self) -> Step:
         return Resize(self._rng.choice(self._world.setting.executors), self._rng.randrange(4))
+
+    def _alter(self) -> Step | None:
+        gates = self._world.setting.gates
+        return altered(self._rng, self._rng.choice(gates)) if gates else None
+
+    def _look(self) -> Step | None:
+        if not self._world.engine.adapts:
+            return None
+        return Look(self._rng.choice((0.1, 0.1, 0.95)), self._rng.choice((0.1, 0.1, 0.8, 0.95)))
 
     def _pause(self) -> Step:
         return Pause(not self._world.engine.paused)

@@ -52,7 +52,7 @@ def happen(world: World, step: Step, tell: Callable[[str], None] | None = None) 
     if tell is not None:
         for task, before, after, _, attempt, cause in world.fresh:
             tell(f"{'':9}    {task.id}: {before or 'new'} -> {after}, attempt {attempt} ({cause})")
-    world.laws.check(world.fresh)
+    world.check()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..._core.flow import Adaptive
 from ..._core.outcome import Again, Cancelled, Err, Ok
 from ..._core.states import (
     CANCELLED,
@@ -242,6 +243,8 @@ class Laws:
         if picky and any(other.status is after for other in life.dependencies):
             return True
         if after is FAILED:
+            if cause.startswith("gate "):
+                return isinstance(task.outcome, Err) and spec.when_open == "fail"
             total = spec.total_timeout
             return cause == "timed out" and total is not None and life.born + total <= now
         expired = spec.expires is not None and life.born + spec.expires <= now
@@ -299,7 +302,8 @@ class Laws:
             if not 0 <= pool.taken <= pool.traits.slots:
                 raise Broken(f"{pool.taken} of {pool.traits.slots} slots of {name} are taken")
         local = sum(taken[name] for name, pool in slots.pools.items() if pool.traits.local)
-        if not local == slots.running <= slots.limit:
+        adaptive = isinstance(self._world.setting.limit, Adaptive)
+        if local != slots.running or (local > slots.limit and not adaptive):
             raise Broken(f"{local} run and {slots.running} are counted, of {slots.limit}")
 
     def _check_timers(self, task: Task) -> int:
@@ -328,14 +332,18 @@ class Laws:
         """A pending task stands in exactly one place, from where it will go on."""
         engine = self._engine
         due: tuple[Task, Purpose] = (task, "due")
+        parked = task.notes is not None and task.notes.parked is not None
+        doomed = any(task is other for other, _ in engine.turnstiles.doomed)
         places = [
             task.held,
             due in engine.timers,
             task in engine.calendar,
             task in engine.by_hand,
             task in in_queue,
+            parked,
+            doomed and not parked and task not in in_queue,
         ]
-        if task.queued != (task in in_queue):
+        if task.queued != (task in in_queue or parked):
             raise Broken(f"{task} takes itself for queued: {task.queued}")
         behind = task.id in engine.lingering and not task.spec.retry.overlap
         if sum(places) != 1 and not (behind and not any(places)):
@@ -349,11 +357,14 @@ class Laws:
             raise Broken(f"{task} waits for a held task that nobody will release")
 
     def punctual(self) -> None:
-        """Right after a turn of the pump nothing is overdue."""
+        """Once the engine has been told the time, nothing is overdue."""
         engine, now = self._engine, self._world.now
         for due, time in ((engine.timers.next(), now), (engine.calendar.next(), self._world.wall)):
             if due is not None and due <= time:
                 raise Broken(f"something was to happen at {due}, and it is {time}")
+
+    def stopped(self) -> None:
+        """Right after a turn of the pump, runs that are over have been told to stop."""
         for attempt in self._world.on:
             if not (attempt.current or attempt.stopped or self._world.traits(attempt.task).manual):
                 raise Broken(f"run {attempt.number} of {attempt.task} goes on, and nobody stops it")
@@ -372,6 +383,7 @@ class Laws:
             "by hand": len(engine.by_hand),
             "children": len(engine.children),
             "stops": len(engine.take_stops()),
+            **self._world.doors.nothing_left(),
         }
         if any(left.values()) or not engine.is_quiet():
             raise Broken(f"left over at the end: {left}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..._core.states import TaskPriority
+from ..._core.states import RUNNING, TaskPriority
 from .plans import Broken
 
 if TYPE_CHECKING:
@@ -14,53 +15,87 @@ if TYPE_CHECKING:
 _HIGH = TaskPriority.HIGH
 
 
-def judge_take(world: World, queued: dict[str, list[Task]], taken: list[Task]) -> None:
-    """See that ``taken`` are as many as there was room for, and each the most urgent then."""
-    slots = world.engine.slots
-    if world.engine.paused:
-        if taken:
-            raise Broken(f"{taken} started although the manager is paused")
-        return
-    busy = {name: pool.taken for name, pool in slots.pools.items()}
-    running = slots.running
-    for task in taken:  # as it was before
-        busy[task.spec.executor] -= 1
-        running -= slots.pools[task.spec.executor].traits.local
+class Before:
+    """How things stand before a ``take``; ``judge`` compares them with what came of it."""
 
-    def able() -> list[Task]:
-        return [
-            task
-            for name, tasks in queued.items()
-            if tasks
-            and busy[name] < slots.pools[name].slots
-            and (running < slots.limit or not slots.pools[name].traits.local)
-            for task in tasks
-        ]
-
-    for task in taken:
-        _judge(world, task, able())
-        queued[task.spec.executor].remove(task)
-        busy[task.spec.executor] += 1
-        running += slots.pools[task.spec.executor].traits.local
-    if able():
-        raise Broken(f"there is room for {able()[0]}, but it was not started")
-
-
-def _judge(world: World, task: Task, able: list[Task]) -> None:
-    if task not in able:
-        raise Broken(f"{task} started where there was no room for it")
-    rank = _rank(world, task)
-    for other in able:
-        if _rank(world, other) > rank:
-            raise Broken(f"{task} started before {other}")
-        if other is task:
-            continue
-        same_line = (task.spec.executor, task.spec.priority) == (
-            other.spec.executor,
-            other.spec.priority,
+    def __init__(self, world: World) -> None:
+        self._world = world
+        slots = world.engine.slots
+        self._queued = world.laws.queued()
+        self._calls = {task: _calls(task) for tasks in self._queued.values() for task in tasks}
+        self._busy = {name: pool.taken for name, pool in slots.pools.items()}
+        self._running = slots.running
+        self._has = Counter(
+            (task.spec.executor, task.spec.owner)
+            for task in world.engine.tasks.values()
+            if task.status is RUNNING and task not in world.lent
         )
-        if same_line and able.index(other) < able.index(task):
-            raise Broken(f"{task} went before {other}, which was in line before it")
+
+    def judge(self, taken: list[Task]) -> None:
+        """See that ``taken`` are as many as there was room for, and each the most urgent then."""
+        world = self._world
+        if world.engine.paused:
+            if taken:
+                raise Broken(f"{taken} started although the manager is paused")
+            return
+        after = world.laws.queued()
+        still = {task for tasks in after.values() for task in tasks}
+        # A task that a gate has turned away meanwhile was not in line all the time.
+        stayed = [
+            task
+            for tasks in self._queued.values()
+            for task in tasks
+            if task in taken or (task in still and _calls(task) == self._calls[task])
+        ]
+        for task in taken:
+            name = task.spec.executor
+            if not self._has_room(name):
+                raise Broken(f"{task} started where there was no room for it")
+            self._judge(task, stayed)
+            if task in stayed:
+                stayed.remove(task)
+            self._busy[name] += 1
+            self._running += world.engine.slots.pools[name].traits.local
+            self._has[name, task.spec.owner] += 1
+        for name, tasks in after.items():
+            if tasks and self._has_room(name):
+                raise Broken(f"there is room for {tasks[0]}, but it was not started")
+
+    def _has_room(self, name: str) -> bool:
+        slots = self._world.engine.slots
+        pool = slots.pools[name]
+        free = self._running < slots.limit or not pool.traits.local
+        return free and self._busy[name] < pool.slots
+
+    def _judge(self, task: Task, stayed: list[Task]) -> None:
+        able = [other for other in stayed if self._has_room(other.spec.executor)]
+        owned = any(other.spec.owner is not None for other in (task, *self._calls))
+        for other in able:
+            same_line = _line(task) == _line(other)
+            whose_turn = owned and not same_line and other.spec.priority == task.spec.priority
+            if other is task or whose_turn:
+                continue
+            first = same_line and task in able and able.index(other) < able.index(task)
+            plain = not (task.spec.gates or other.spec.gates)
+            if outranks(self._world, other, task, owned=owned, first=first and plain):
+                raise Broken(f"{task} started before {other}, which was in line before it")
+            mine, theirs = ((task.spec.executor, each.spec.owner) for each in (task, other))
+            if owned and same_line and self._has[theirs] < self._has[mine]:
+                raise Broken(f"{task} started before {other}, whose owner has less")
+
+
+def outranks(world: World, other: Task, task: Task, *, owned: bool, first: bool) -> bool:
+    """Whether ``other`` must go before ``task``; ``first`` tells between equals.
+
+    Where tasks have owners (``owned``) only what does not hang on whose turn it is can be told.
+    """
+    if not owned:
+        theirs, mine = _rank(world, other), _rank(world, task)
+        return theirs > mine or (theirs == mine and first)
+    if (other.spec.owner, other.spec.priority) == (task.spec.owner, task.spec.priority):
+        earlier = other.queued_at < task.queued_at
+        return earlier or (other.queued_at == task.queued_at and first)
+    return world.setting.age_every is None and other.spec.priority > task.spec.priority
 
 
 def _rank(world: World, task: Task) -> tuple[int, float]:
@@ -70,3 +105,12 @@ def _rank(world: World, task: Task) -> tuple[int, float]:
     if every is not None and level < _HIGH:
         level = min(int(_HIGH), level + int((world.now - task.queued_at) / every))
     return level, -task.queued_at
+
+
+def _line(task: Task) -> tuple[str, TaskPriority]:
+    return task.spec.executor, task.spec.priority
+
+
+def _calls(task: Task) -> tuple[str | None, int]:
+    """Which gate has called ``task``, and how often it was in vain."""
+    return (task.notes.called, task.notes.turned_away) if task.notes is not None else (None, 0)

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.policies import Retry
 from ..._core.pools import Traits
-from ..._core.spec import RunIf, Spec
+from ..._core.spec import RunIf, Spec, WhenOpen
 from ..._core.states import TaskPriority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ..._core.flow import Adaptive, Gate
 
 
 class Broken(AssertionError):  # noqa: N818  # a law is broken
@@ -38,7 +40,7 @@ EXECUTORS: Mapping[str, Traits] = {
 class Setting(NamedTuple):
     """How the engine is set up."""
 
-    limit: int = 4
+    limit: int | Adaptive = 4
     executors: tuple[str, ...] = tuple(EXECUTORS)
     narrow: bool = False
     """Whether each executor has a single slot."""
@@ -46,6 +48,7 @@ class Setting(NamedTuple):
     age_every: float | None = 8.0
     keep_seconds: float | None = None
     keep_count: int | None = None
+    gates: tuple[Gate, ...] = ()
 
     def traits(self) -> dict[str, Traits]:
         """The executors by name."""
@@ -82,6 +85,9 @@ class Plan(NamedTuple):
     """Seconds of wall time from the beginning of the history."""
     parent: str | None = None
     key: str | None = None
+    gates: tuple[tuple[str, int], ...] = ()
+    owner: str | None = None
+    when_open: WhenOpen = "wait"
 
     def spec(self) -> Spec:
         """The plan as the engine is told."""
@@ -95,6 +101,9 @@ class Plan(NamedTuple):
             expires=self.expires,
             run_if=self.run_if,
             max_crashes=self.max_crashes,
+            gates=self.gates,
+            owner=self.owner,
+            when_open=self.when_open,
         )
 
     def __str__(self) -> str:

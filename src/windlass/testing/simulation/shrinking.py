@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
 
+from ..._core.flow import Gate
 from .drawing import Played
 from .history import History, play
 from .plans import Plan, Setting
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TRIES = 4_000
+_POLICIES = tuple(field.name for field in fields(Gate) if field.name != "name")
 
 
 def shrink(failed: Played) -> Played:
@@ -64,6 +67,16 @@ def _simpler(step: Submit) -> Iterator[Step]:
             if getattr(plan, field) != usual[field]:
                 simpler = plan._replace(**{field: usual[field]})
                 yield Submit((*step.plans[:number], simpler, *step.plans[number + 1 :]))
+        for gates in _fewer(plan.gates):
+            simpler = plan._replace(gates=gates)
+            yield Submit((*step.plans[:number], simpler, *step.plans[number + 1 :]))
+
+
+def _fewer(gates: tuple[tuple[str, int], ...]) -> Iterator[tuple[tuple[str, int], ...]]:
+    for number, (name, weight) in enumerate(gates):
+        yield gates[:number] + gates[number + 1 :]
+        if weight > 1:
+            yield (*gates[:number], (name, 1), *gates[number + 1 :])
 
 
 def _plainer(setting: Setting) -> Iterator[Setting]:
@@ -71,3 +84,11 @@ def _plainer(setting: Setting) -> Iterator[Setting]:
     for field in Setting._fields:
         if getattr(setting, field) != usual[field]:
             yield setting._replace(**{field: usual[field]})
+    gates = setting.gates
+    for number, gate in enumerate(gates):
+        yield setting._replace(gates=gates[:number] + gates[number + 1 :])
+        for policy in _POLICIES:
+            if getattr(gate, policy) is not None:
+                without: dict[str, Any] = {policy: None}
+                plainer = replace(gate, **without)
+                yield setting._replace(gates=(*gates[:number], plainer, *gates[number + 1 :]))

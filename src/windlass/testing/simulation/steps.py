@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from ..._core.outcome import Again, Cancelled, Err, Ok, Outcome
-from ..._core.states import COMPLETED, RUNNING, TERMINAL, WAITING
+from ..._core.states import COMPLETED, TERMINAL
 from ...errors import DeadlockError, DuplicateTaskError, InvalidTaskStateError, QueueFullError
 from .plans import Broken, Fatal, Flop, Plan
 
 if TYPE_CHECKING:
     from ..._core.task import Task
-    from .world import Attempt, World
+    from .world import World
 
 How: TypeAlias = Literal["ok", "error", "fatal", "crash", "snooze", "cancelled"]
 
@@ -41,6 +41,8 @@ class Submit(NamedTuple):
             named = (*plan.after, plan.parent) if plan.parent is not None else plan.after
             if plan.executor not in engine.slots.pools or not all(name in known for name in named):
                 continue
+            if not all(name in engine.turnstiles.all for name, _ in plan.gates):
+                continue
             if plan.name in world.tasks and plan.name not in engine.tasks:
                 continue  # forgotten; its runs may still go on under this name
             task = known[plan.name] = world.make(plan, known)
@@ -49,16 +51,18 @@ class Submit(NamedTuple):
         taken = len({plan.name for plan, _ in made}) < len(made)
         taken = taken or any(plan.name in engine.tasks for plan, _ in made)
         full = engine.backlog + len(made) > engine.max_pending
+        heavy, crowded = world.doors.refuse(tasks)
+        reasons = {DuplicateTaskError: taken, QueueFullError: full or crowded, ValueError: heavy}
         try:
             if len(tasks) == 1:
                 engine.add(tasks[0], world.now)
             else:
                 engine.add_all(tasks, world.now)
-        except (DuplicateTaskError, QueueFullError) as error:
-            if not (taken if isinstance(error, DuplicateTaskError) else full):
+        except (DuplicateTaskError, QueueFullError, ValueError) as error:
+            if not any(isinstance(error, kind) and why for kind, why in reasons.items()):
                 raise Broken(f"refused without a reason: {error}") from error
             return
-        if taken or full:
+        if any(reasons.values()):
             raise Broken(f"{tasks} should have been refused")
         for plan, task in made:
             world.enter(plan, task)
@@ -304,10 +308,14 @@ class Wait(NamedTuple):
         pool = world.engine.slots.pools[task.spec.executor]
         full = task not in world.lent and pool.waiting >= pool.traits.max_waiting
         refuse = current and (full or any(_leads_to(world, task, other) for other in targets))
+        may_refuse = refuse
+        if current and not refuse and world.doors and world.doors.stuck(task, targets, held=True):
+            # Where they would be stuck without it as well, either answer is as good.
+            may_refuse, refuse = True, not world.doors.stuck(task, targets, held=False)
         try:
             world.engine.waits.begin(task, targets, self.run)
         except DeadlockError as error:
-            if not refuse:
+            if not may_refuse:
                 raise Broken(f"refused without a reason: {error}") from error
             return
         if refuse:
@@ -390,11 +398,4 @@ def _leads_to(world: World, goal: Task, task: Task) -> bool:
     """Whether ``task`` is ``goal``, or can only end after it, as far as one can see."""
     if task is goal:
         return True
-    if task.status is WAITING:
-        behind = [other for other in task.dependencies if other.status not in TERMINAL]
-    elif task.status is RUNNING and task in world.lent:
-        attempt: Attempt = world.lent[task]
-        behind = [other for wait in attempt.waits for other in wait]
-    else:
-        return False
-    return any(_leads_to(world, goal, other) for other in behind)
+    return any(_leads_to(world, goal, other) for other in world.awaited(task))

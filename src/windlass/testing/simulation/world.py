@@ -7,33 +7,40 @@ from typing import TYPE_CHECKING
 
 from ..._core.engine import Engine
 from ..._core.explain import explain
+from ..._core.flow import Rate
+from ..._core.meters import Load
 from ..._core.outcome import Cancelled, Ok
-from ..._core.states import PENDING, RUNNING, TERMINAL
+from ..._core.states import PENDING, RUNNING, TERMINAL, WAITING
 from ..._core.task import Task
+from .doors import Doors
 from .laws import Laws
-from .order import judge_take
+from .order import Before
 from .plans import Broken, Plan, Setting
+from .tending import Alter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..._core.change import Transition
     from ..._core.outcome import Outcome
     from ..._core.pools import Traits
+    from ..._core.turnstiles import CircuitMove
 
 _ROUNDS = 2_000  # of winding down; a history needs a few dozen
+_LOOKS = 10  # from its least, a limit is at its most after that
 
 
 class Attempt:
     """One run of a task as its executor knows it: it goes on until it reports."""
 
-    __slots__ = ("lost", "number", "reported", "stopped", "task", "waits")
+    __slots__ = ("heard", "lost", "number", "reported", "stopped", "task", "waits")
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.number = task.run
         self.stopped = False
         self.lost = False
+        self.heard = False  # the engine has been told that it is over
         self.reported: list[Outcome] = []
         self.waits: list[tuple[Task, ...]] = []
 
@@ -60,6 +67,8 @@ class World:
             keep_seconds=setting.keep_seconds,
             keep_count=setting.keep_count,
         )
+        for gate in setting.gates:
+            self.engine.add_gate(gate, self.now)
         self.tasks: dict[str, Task] = {}  # the latest task of each name, remembered or not
         self.plans: dict[str, Plan] = {}
         self.attempts: dict[tuple[str, int], Attempt] = {}
@@ -69,8 +78,12 @@ class World:
         self.returning: list[Task] = []
         self.cancelled: set[Task] = set()  # asked for, by whatever way
         self.advanced = (self.now, self.wall)
+        self.turned = False
+        """Whether this step was a turn of the pump."""
         self.fresh: list[Transition] = []
+        self.circuits: Sequence[CircuitMove] = ()
         self.laws = Laws(self)
+        self.doors = Doors(self)
 
     @property
     def wall(self) -> float:
@@ -108,15 +121,34 @@ class World:
         self.attempts[task.id, task.run] = attempt
         self.on[attempt] = None
 
-    def after_step(self) -> None:
-        """Take out what the engine says has happened, and check everything."""
-        self.look()
-        self.laws.check(self.fresh)
+    def awaited(self, task: Task) -> list[Task]:
+        """What must end before ``task`` can, gates aside."""
+        if task.status is WAITING:
+            return [other for other in task.dependencies if other.status not in TERMINAL]
+        if task.status is RUNNING and task in self.lent:
+            return [other for wait in self.lent[task].waits for other in wait]
+        return []
+
+    def has_left(self, task: Task, run: int) -> bool:
+        """Whether the function of that run is over for certain: it has said so, or was killed."""
+        attempt, traits = self.attempts[task.id, run], self.traits(task)
+        killed = not traits.grace and not traits.lingers
+        return attempt.heard or (killed and not attempt.current)
 
     def look(self) -> None:
         """Take out what the engine says has happened."""
         self._let_go()
-        self.fresh = list(self.engine.drain())
+        moves = self.engine.drain()
+        self.fresh, self.circuits = list(moves), moves.circuits
+
+    def check(self) -> None:
+        """Compare everything with what the laws say."""
+        self.laws.check(self.fresh)
+        if self.doors:
+            self.doors.check(self.fresh, self.circuits)
+            if self.turned:
+                self.doors.settled()
+        self.turned = False
 
     # -- the turn of the pump ----------------------------------------------------------------
 
@@ -126,16 +158,18 @@ class World:
         self._settle()
         self.advanced = (self.now, self.wall)
         engine.advance(self.now, self.wall)
+        self.laws.punctual()
         self.laws.walls.append(self.wall)
         self._resume()
-        queued = self.laws.queued()
+        before = Before(self)
         taken = engine.take(self.now)
-        judge_take(self, queued, taken)
+        before.judge(taken)
         for task in taken:
             self.begin(task)
         for task, run in engine.take_stops():
             self.attempts[task.id, run].stopped = True
-        self.laws.punctual()
+        self.laws.stopped()
+        self.turned = True
 
     def _settle(self) -> None:
         inbox, self.inbox = self.inbox, []
@@ -145,6 +179,8 @@ class World:
             if run == attempt.number and attempt.current and outcome is attempt.reported[0]
         ]
         self.engine.settle([(task, run, outcome) for _, task, run, outcome in inbox], self.now)
+        for attempt, _, run, _ in inbox:
+            attempt.heard |= run == attempt.number
         for attempt, outcome, stopped in first:
             self.laws.accepted(attempt, outcome, stopped)
 
@@ -181,6 +217,9 @@ class World:
         self.engine.paused = False
         for name, pool in self.engine.slots.pools.items():
             self.engine.set_slots(name, pool.traits.slots)
+        for name in self.doors.touched:
+            # Who makes a gate narrower than what waits there keeps it waiting, and who is behind.
+            Alter(name, 1_000, Rate(1_000, 1.0)).do(self)
         self._run_dry()
         self._only_waits_for_people()
         for attempt in [attempt for attempt in self.on if attempt.current]:
@@ -203,12 +242,21 @@ class World:
 
     def _run_dry(self) -> None:
         """Let time pass, and every attempt end that is not lost, until nothing happens any more."""
+        idle_looks = 0
         for _ in range(_ROUNDS):
             moved = self._end_attempts()
             waiting = len(self.lent)
             self.turn()
-            self.after_step()
+            self.look()
+            self.check()
             if moved or self.fresh or len(self.lent) != waiting:
+                idle_looks = 0
+                continue
+            look = self.engine.next_look
+            if look is not None and idle_looks < _LOOKS:
+                idle_looks += 1
+                self.now = max(self.now, look)
+                self.engine.look(Load(), self.now)
                 continue
             deadline = self._next_deadline()
             if deadline is None:
@@ -218,10 +266,16 @@ class World:
         raise Broken("it never comes to rest")
 
     def _next_deadline(self) -> float | None:
-        self.engine.retention.seconds, kept = None, self.engine.retention.seconds
-        deadline = self.engine.next_deadline(self.now, self.wall)
-        self.engine.retention.seconds = kept
-        return deadline
+        """When something is to happen, but for looks and forgetting."""
+        engine = self.engine
+        moment = engine.calendar.next()
+        calendar = None if moment is None else moment - self.offset
+        all_due = (engine.timers.next(), engine.alarms.next(), calendar)
+        due = min((when for when in all_due if when is not None), default=None)
+        told = engine.next_deadline(self.now, self.wall)
+        if due is not None and (told is None or told > due + 1e-6):
+            raise Broken(f"something is to happen at {due}, but the engine says {told}")
+        return due
 
     def _end_attempts(self) -> bool:
         moved = False
@@ -291,5 +345,5 @@ class World:
                 raise Broken(f"nobody can say why {task} has not ended")
             if task.status is PENDING and not (task.held or task in self.engine.by_hand):
                 starved = self.engine.slots.room(self.engine.slots.pools[task.spec.executor]) <= 0
-                if not (lost and starved):
+                if not (lost and (starved or self.doors.kept_by(task, lost))):
                     raise Broken(f"{task} could have run and did not")

@@ -1,0 +1,393 @@
+"""The laws of gates: a naive account of who is behind each of them, and who may pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeAlias
+
+from ..._core.flow import Adaptive, Gate
+from ..._core.states import FAILED, PENDING, RUNNING, WAITING
+from .order import outranks
+from .plans import Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..._core.change import Transition
+    from ..._core.flow import Breaker, Rate
+    from ..._core.meters import CircuitState
+    from ..._core.task import Task
+    from ..._core.turnstile import Turnstile
+    from ..._core.turnstiles import CircuitMove
+    from .world import World
+
+Run: TypeAlias = "tuple[Task, int]"
+
+_HAIR = Fraction(1, 10**9)  # what rounding may come to where a rate has a burst
+_LEGAL = {("closed", "open"), ("open", "half-open"), ("half-open", "open"), ("half-open", "closed")}
+
+
+class Door:
+    """One gate, as it must be."""
+
+    def __init__(self, gate: Gate, now: float) -> None:
+        self.name = gate.name
+        self.slots = gate.slots
+        self.rate: Rate | None = None
+        self.vague_until = now  # the engine remembers starts before a change, and may go by them
+        self.max_pending = gate.max_pending
+        self.behind: dict[Run, int] = {}
+        self.starts: list[tuple[Fraction, int]] = []
+        self.bucket = (Fraction(0), Fraction(0))  # what was left of the burst, and when
+        self.circuit = Fuse(gate.breaker) if gate.breaker is not None else None
+        self.follow_rate(gate.rate, now)
+
+    @property
+    def held(self) -> int:
+        """How much of it those who are behind it have."""
+        return sum(self.behind.values())
+
+    @property
+    def heaviest(self) -> int:
+        """What can pass at the very most."""
+        most = self.slots.max if isinstance(self.slots, Adaptive) else self.slots
+        return min(most or 1_000_000, self.rate.heaviest if self.rate is not None else 1_000_000)
+
+    def follow_rate(self, rate: Rate | None, now: float) -> None:
+        """Go by ``rate`` from now on, if it is another one."""
+        if rate is None or rate == self.rate:
+            return
+        pers = (rate.per, self.rate.per if self.rate is not None else 0.0)
+        self.vague_until = now + max(pers)
+        self.rate, self.starts = rate, []
+        if rate.burst is not None:
+            self.bucket = Fraction(rate.burst), Fraction(now)
+
+    def in_time(self, weight: int, now: float, slack: Fraction) -> bool:
+        """Whether so much may pass by the rate; ``slack``: how generous to be about its burst."""
+        rate = self.rate
+        if rate is None:
+            return True
+        recent = Fraction(now) - Fraction(rate.per)
+        if sum(weighs for when, weighs in self.starts if when > recent) + weight > rate.limit:
+            return False
+        return rate.burst is None or self._drops(rate, rate.burst, now) + slack >= weight
+
+    def passed(self, run: Run, weight: int, now: float) -> None:
+        """``run`` is behind it from now on."""
+        self.behind[run] = weight
+        if self.rate is not None:
+            self.starts.append((Fraction(now), weight))
+            if self.rate.burst is not None:
+                drops = self._drops(self.rate, self.rate.burst, now)
+                self.bucket = drops - weight, Fraction(now)
+        if self.circuit is not None and self.circuit.state == "half-open":
+            self.circuit.probe = run
+
+    def _drops(self, rate: Rate, burst: int, now: float) -> Fraction:
+        left, when = self.bucket
+        new = (Fraction(now) - when) * rate.limit / Fraction(rate.per)
+        return min(Fraction(burst), left + new)
+
+
+class Fuse:
+    """A breaker, as it must be."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        self.breaker = breaker
+        self.state: CircuitState = "closed"
+        self.until = 0.0
+        self.probe: Run | None = None
+        self.ended: list[tuple[float, bool]] = []
+
+    def turn(self, state: CircuitState, now: float) -> None:
+        """Be in ``state``."""
+        self.state, self.until = state, now + self.breaker.reset
+        self.probe, self.ended = None, []
+
+    def judge(self, run: Run, error: BaseException | None, now: float) -> None:
+        """``run`` has failed with ``error``, or returned."""
+        failed = error is not None and self.breaker.counts(error)
+        if self.state == "half-open" and run == self.probe:
+            self.turn("open" if failed else "closed", now)
+        elif self.state == "closed":
+            self.ended.append((now, failed))
+            if failed and self._blows(now):
+                self.turn("open", now)
+
+    def _blows(self, now: float) -> bool:
+        breaker = self.breaker
+        if breaker.window is None:
+            last = [failed for _, failed in self.ended[-int(breaker.failures) :]]
+            return all(last) and len(last) == breaker.failures
+        last = [failed for when, failed in self.ended if when > now - breaker.window]
+        return len(last) >= breaker.at_least and sum(last) >= breaker.failures * len(last)
+
+
+class Doors:
+    """All gates; looks on while the engine lets tasks pass."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._all = {gate.name: Door(gate, world.now) for gate in world.setting.gates}
+        self._parked: dict[str, dict[Task, int]] = {name: {} for name in self._all}
+        """Who waited at each gate after the last step, and how often they had been turned away."""
+        self._called: dict[Task, str] = {}
+        self._runs: dict[Task, int] = {}
+        self.touched: dict[str, None] = {}
+        """The gates that were changed."""
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def altered(self, name: str, slots: int | Adaptive | None, rate: Rate | None) -> None:
+        """Somebody is about to change a gate."""
+        self.touched[name] = None
+        door = self._all[name]
+        door.slots = slots if slots is not None else door.slots
+        door.follow_rate(rate, self._world.now)
+
+    def refuse(self, tasks: Sequence[Task]) -> tuple[bool, bool]:
+        """Whether one of ``tasks`` is too heavy for a gate, and whether they are too many."""
+        heavy = any(
+            weight > self._all[name].heaviest for task in tasks for name, weight in task.spec.gates
+        )
+        asked = Counter(name for task in tasks for name, _ in task.spec.gates)
+        waiting = self._waiting()
+        crowded = any(
+            door.max_pending is not None
+            and asked[name]
+            and waiting[name] + asked[name] > door.max_pending
+            for name, door in self._all.items()
+        )
+        return heavy, crowded
+
+    def stuck(self, task: Task, targets: Sequence[Task], *, held: bool) -> bool:
+        """Whether ``task`` would never come back from waiting for ``targets``, as far as one sees.
+
+        ``held``: with what it holds at gates; otherwise as if it could always go on.
+        """
+        free: set[Task] = set() if held else {task}
+        while True:
+            new = {
+                other
+                for other in self._world.engine.tasks.values()
+                if other not in free and other is not task and self._ends(other, free)
+            }
+            if not new:
+                return not all(target.status.finished or target in free for target in targets)
+            free |= new
+
+    def _ends(self, task: Task, free: set[Task]) -> bool:
+        behind = self._world.awaited(task)
+        if not all(other.status.finished or other in free for other in behind):
+            return False
+        if task.status not in {PENDING, WAITING}:
+            return True
+        for name, weight in task.spec.gates:
+            holders = self._all[name].behind.items()
+            held = sum(
+                weighs
+                for (other, _), weighs in holders
+                if not (other.status.finished or other in free)
+            )
+            if not self._fits(name, weight, held):
+                return False
+        return True
+
+    # -- what the engine says ----------------------------------------------------------------
+
+    def check(self, transitions: Sequence[Transition], moves: Sequence[CircuitMove]) -> None:
+        """Follow what is said to have happened, and compare with where things stand."""
+        self._leave()
+        started: list[Task] = []
+        for task, before, after, _, _, cause in transitions:
+            if after is RUNNING:
+                self._runs[task] = task.run
+                started.append(task)
+            elif before is RUNNING:
+                self._ended(task, cause)
+            elif after is FAILED and cause.startswith("gate "):
+                self._failed_at(task, cause.split()[1])
+        self._leave()
+        for door in self._all.values():
+            fuse = door.circuit
+            if fuse is not None and fuse.state == "open" and self._world.advanced[0] >= fuse.until:
+                fuse.turn("half-open", self._world.now)
+        for task in started:
+            if not self._world.traits(task).manual:
+                self._passed(task)
+        for name, before_state, after_state, _, cause in moves:
+            if (before_state, after_state) not in _LEGAL or not cause:
+                raise Broken(f"gate {name} went from {before_state} to {after_state} ({cause})")
+        self._compare()
+        self._remember()
+
+    def _leave(self) -> None:
+        """Whoever has really left holds nothing any more."""
+        for door in self._all.values():
+            for run in [run for run in door.behind if self._world.has_left(*run)]:
+                del door.behind[run]
+
+    def _ended(self, task: Task, cause: str) -> None:
+        run = (task, self._runs[task])
+        error = None if cause == "returned" else task.noted.attempts[-1].error
+        by_total = cause == "timed out" and "total_timeout" in str(error)
+        judged = cause.partition(",")[0] in {"returned", "failed", "crashed", "timed out"}
+        for name, _ in task.spec.gates:
+            fuse = self._all[name].circuit
+            if fuse is None:
+                continue
+            if judged and not by_total:
+                fuse.judge(run, error, self._world.now)
+            if fuse.probe == run:
+                fuse.probe = None
+
+    def _failed_at(self, task: Task, name: str) -> None:
+        fuse = self._all[name].circuit
+        named = any(name == gate for gate, _ in task.spec.gates)
+        if not (named and task.spec.when_open == "fail" and fuse and fuse.state != "closed"):
+            raise Broken(f"{task} failed at gate {name}, which is {fuse and fuse.state}")
+
+    def _passed(self, task: Task) -> None:
+        now = self._world.now
+        run = (task, task.run)
+        for name, weight in task.spec.gates:
+            door = self._all[name]
+            if not self._fits(name, weight, door.held):
+                raise Broken(f"{task} passed gate {name}, where {door.held} were held already")
+            if not door.in_time(weight, now, _HAIR):
+                raise Broken(f"{task} passed gate {name} before its time: {door.rate}")
+            fuse = door.circuit
+            if fuse is not None and (fuse.state == "open" or fuse.probe is not None):
+                raise Broken(f"{task} passed gate {name}, which is {fuse.state}")
+            door.passed(run, weight, now)
+            if self._called.get(task) != name:
+                self._in_turn(task, name)
+
+    def _in_turn(self, task: Task, name: str) -> None:
+        """Nobody who waited at the gate before this step, and still does, comes before ``task``."""
+        gate = self._world.engine.turnstiles.all[name]
+        line = self._parked[name]
+        owned = any(other.spec.owner is not None for other in (task, *line, *gate.queue))
+        for other, turned_away in line.items():
+            stayed = other.status is PENDING and other.noted.parked == name
+            if other is task or not stayed or other.noted.turned_away != turned_away:
+                continue
+            if outranks(self._world, other, task, owned=owned, first=False):
+                raise Broken(f"{task} went through gate {name} before {other}, who waits there")
+
+    # -- where things stand ------------------------------------------------------------------
+
+    def _compare(self) -> None:
+        engine = self._world.engine
+        waiting = self._waiting()
+        pending = [task for task in engine.tasks.values() if task.status is PENDING]
+        parked = 0
+        for name, gate in engine.turnstiles.all.items():
+            door = self._all[name]
+            if gate.holders != door.behind or gate.held != door.held:
+                raise Broken(f"behind gate {name} are {gate.holders}, not {door.behind}")
+            if gate.pending != waiting[name]:
+                raise Broken(f"gate {name} expects {gate.pending} tasks, not {waiting[name]}")
+            here = [task for task in pending if task.notes and task.notes.parked == name]
+            if len(gate.queue) != len(here) or set(gate.queue) != set(here):
+                raise Broken(f"at gate {name} wait {list(gate.queue)}, not {here}")
+            called = [task for task in pending if task.notes and task.notes.called == name]
+            if gate.called != sum(task.spec.weight(name) for task in called):
+                raise Broken(f"gate {name} has called {gate.called}, not {called}")
+            if not all(task.queued and not task.noted.parked for task in called):
+                raise Broken(f"gate {name} has called {called}, who are not in line")
+            parked += len(here)
+            self._compare_state(name, gate)
+        if parked != engine.turnstiles.parked:
+            raise Broken(f"{engine.turnstiles.parked} are parked, not {parked}")
+
+    def _compare_state(self, name: str, gate: Turnstile) -> None:
+        door = self._all[name]
+        fuse, circuit = door.circuit, gate.circuit
+        if fuse is not None and circuit is not None:
+            ours, theirs = (fuse.state, fuse.probe), (circuit.state, circuit.probe)
+            if ours != theirs:
+                raise Broken(f"the breaker of gate {name} is {theirs}, not {ours}")
+        if isinstance(door.slots, Adaptive):
+            if gate.slots is None or not door.slots.min <= gate.slots <= door.slots.max:
+                raise Broken(f"gate {name} has {gate.slots} slots, of {door.slots}")
+        elif gate.slots != door.slots:
+            raise Broken(f"gate {name} has {gate.slots} slots, not {door.slots}")
+
+    def _remember(self) -> None:
+        self._called = {}
+        for name, gate in self._world.engine.turnstiles.all.items():
+            self._parked[name] = {task: task.noted.turned_away for task in gate.queue}
+        for task in self._world.engine.tasks.values():
+            if task.status is PENDING and task.notes is not None and task.notes.called:
+                self._called[task] = task.notes.called
+
+    def settled(self) -> None:
+        """Right after a turn of the pump nobody waits at a gate who could pass it."""
+        now, engine = self._world.now, self._world.engine
+        for name, gate in engine.turnstiles.all.items():
+            line = list(gate.queue)
+            fuse = self._all[name].circuit
+            if fuse is not None and fuse.state == "open":
+                spared = [task for task in line if task.spec.when_open == "fail"]
+                if spared:
+                    raise Broken(f"{spared} wait at gate {name}, which is open")
+            head = gate.queue.head(now, gate.held)
+            if head is not None and self._could_pass(head, gate):
+                raise Broken(f"{head} waits at gate {name} and could pass")
+        due = engine.alarms.next()
+        if due is not None and due <= now:
+            raise Broken(f"a gate was to ring at {due}, and it is {now}")
+
+    def _could_pass(self, task: Task, gate: Turnstile) -> bool:
+        door, weight = self._all[gate.name], task.spec.weight(gate.name)
+        if self._world.engine.turnstiles.favoured is not None:
+            return False  # room may be kept for it
+        if task.noted.turned_away and any(other.spec.owner for other in gate.queue):
+            return False  # come back from another gate, it may be first at once; it is called later
+        if (fuse := door.circuit) is not None:
+            taken = fuse.probe is not None or gate.called
+            if fuse.state == "open" or (fuse.state == "half-open" and taken):
+                return False
+        if self._world.now <= door.vague_until:
+            return False
+        fits = self._fits(gate.name, weight, door.held + gate.called)
+        return fits and door.in_time(weight + gate.called, self._world.now, -_HAIR)
+
+    def kept_by(self, task: Task, lost: Sequence[Task]) -> bool:
+        """Whether ``task`` waits at a gate, perhaps because of those who are ``lost``."""
+        if task.notes is None or task.notes.parked is None:
+            return False
+        gates = self._world.engine.turnstiles.all.values()
+        return any(gate.called or any(run[0] in lost for run in gate.holders) for gate in gates)
+
+    def nothing_left(self) -> dict[str, int]:
+        """What must be nothing at the very end."""
+        engine = self._world.engine
+        gates = engine.turnstiles.all.values()
+        return {
+            "alarms": len(engine.alarms),
+            "parked": engine.turnstiles.parked,
+            "doomed": len(engine.turnstiles.doomed),
+            "favoured": engine.turnstiles.favoured is not None,
+            "at gates": sum(len(gate.queue) + len(gate.holders) for gate in gates),
+            "held": sum(gate.held + gate.called + gate.pending for gate in gates),
+        }
+
+    def _fits(self, name: str, weight: int, held: int) -> bool:
+        """Whether there are slots for so much; what finds itself lets one through alone."""
+        slots = self._world.engine.turnstiles.all[name].slots
+        alone = isinstance(self._all[name].slots, Adaptive) and not held
+        return slots is None or alone or held + weight <= slots
+
+    def _waiting(self) -> Counter[str]:
+        """How many tasks that have not started name each gate."""
+        return Counter(
+            name
+            for task in self._world.engine.tasks.values()
+            if task.status in {PENDING, WAITING}
+            for name, _ in task.spec.gates
+        )

@@ -9,9 +9,9 @@ costs is its fsync, and that is shared by all that is in the batch.
   may be lost when the machine loses power. The file is whole either way.
 - The epoch stands in the file and is compared in the transaction that writes: of two processes that
   both take themselves for the leader, one writes and the other is told.
-- The file may be somebody else's, with tables of its own. All our names start with ``windlass_``. We
-  switch it to WAL if need be, which SQLite remembers in the file; nothing else of it is changed, and
-  space is only given back in files that we made.
+- The file may be somebody else's, with tables of its own. All our names start with ``windlass_``.
+  We switch it to WAL if need be, which SQLite remembers in the file; nothing else of it is
+  changed, and space is only given back in files that we made.
 - Local file systems only: WAL needs memory that all processes share, and locks that work. Whether a
   file is on a network cannot be told for sure, so it is not checked.
 """
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.states import TERMINAL
 from ..errors import StoreError, StoreFencedError
 from ..ports import Line, Request, Row
+from . import NEWS_KEPT
 from .connections import Connections, Durability
 from .mishaps import explaining
 from .schema import read_state, statement
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from ..ports import Batch
 
 _PAGE = 1_000  # rows that are in memory at once while all are read
-_NEWS_KEPT = 256
 _NO_SEQ_IS_GREATER = 2**63 - 1
 _PAGES_GIVEN_BACK = 1_000  # at a time, so that commits come in between
 
@@ -251,7 +251,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         many(_DELETE_REQUEST, [(number,) for number in batch.handled])
     if batch.news is not None:
         connection.execute(_INSERT_NEWS, (batch.news,))
-        connection.execute(_DELETE_OLD_NEWS, (_NEWS_KEPT,))
+        connection.execute(_DELETE_OLD_NEWS, (NEWS_KEPT,))
 
 
 def _delete(connection: sqlite3.Connection, deletes: list[int]) -> None:

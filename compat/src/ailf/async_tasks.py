@@ -1,6 +1,6 @@
 """Coroutines as tasks with an id, a status and a progress: a face of ``windlass.TaskManager``.
 
-The face keeps nothing of its own. What it is asked is read from ``manager.engine``, so that a task
+The face keeps nothing of its own. What it is asked is read from ``manager.windlass``, so that a task
 of either is seen through both.
 """
 
@@ -71,7 +71,7 @@ class TaskManager:
 
     def __init__(self, task_timeout: float | None = None, retention: float | None = 3600.0) -> None:
         self.task_timeout = task_timeout
-        self.engine = windlass.TaskManager(
+        self.windlass = windlass.TaskManager(
             max_concurrent_tasks=sys.maxsize,
             max_pending=sys.maxsize,
             retention_seconds=retention,
@@ -81,11 +81,11 @@ class TaskManager:
 
     async def start(self) -> None:
         """Open the manager on this event loop; harmless if it is open."""
-        await self.engine.start()
+        await self.windlass.start()
 
     async def stop(self) -> None:
         """Cancel all tasks and wait until they have cleaned up; a task may stop its own manager."""
-        await self.engine.stop()
+        await self.windlass.stop()
 
     async def submit(
         self,
@@ -99,7 +99,7 @@ class TaskManager:
             raise TypeError(f"submit() takes a coroutine, as in submit(work()), not {coroutine!r}")
         errand = _Errand(coroutine)
         await self.start()
-        id = self.engine.register_task(
+        id = self.windlass.register_task(
             getattr(coroutine, "__name__", type(coroutine).__name__),
             _run,
             errand,
@@ -107,12 +107,12 @@ class TaskManager:
             timeout=self.task_timeout if timeout is None else timeout,
             metadata=metadata,
         )
-        self.engine.execute_task(id)
+        self.windlass.execute_task(id)
         return id
 
     async def cancel_task(self, task_id: str) -> bool:
         """Cancel a task and wait until it has cleaned up; False if it had ended or is unknown."""
-        cancelled = self.engine.cancel_task(task_id)
+        cancelled = self.windlass.cancel_task(task_id)
         if cancelled:
             try:
                 await self.wait_for_task(task_id)
@@ -127,9 +127,9 @@ class TaskManager:
         """
         try:
             async with asyncio.timeout(timeout):
-                return await self.engine.execute_task(task_id)
+                return await self.windlass.execute_task(task_id)
         except windlass.InvalidTaskStateError:  # it has ended
-            return self.engine.get_task_result(task_id)
+            return self.windlass.get_task_result(task_id)
         except windlass.DeadlockError:
             raise
         except (windlass.TaskError, TimeoutError):
@@ -137,31 +137,31 @@ class TaskManager:
 
     def update_progress(self, task_id: str, progress: float) -> bool:
         """Say how many percent of a task are done; False if it is not running."""
-        return self.engine.update_task_progress(task_id, progress / 100)
+        return self.windlass.update_task_progress(task_id, progress / 100)
 
     def get_task_info(self, task_id: str) -> TaskInfo | None:
         """All there is to know about a task; None if it is unknown."""
-        info = self.engine.get_task(task_id)
+        info = self.windlass.get_task(task_id)
         if info is None:
             return None
         if info.error is not None:
-            self.engine.get_task_error(task_id)  # somebody has looked: it need not be logged
+            self.windlass.get_task_error(task_id)  # somebody has looked: it need not be logged
         return _translated(info)
 
     def list_tasks(self, status: TaskStatus | str | None = None) -> list[TaskInfo]:
         """All tasks that are remembered, or those with a status, in the order they came."""
         wanted = None if status is None else _THERE[TaskStatus(status)]
-        return [_translated(info) for info in self.engine.list_tasks(status=wanted)]
+        return [_translated(info) for info in self.windlass.list_tasks(status=wanted)]
 
     @property
     def tasks(self) -> Mapping[str, TaskReference]:
         """The tasks by id, to be awaited, asked or cancelled."""
-        return _ById(self.engine, lambda id: TaskReference(self, id))
+        return _ById(self.windlass, lambda id: TaskReference(self, id))
 
     @property
     def task_info(self) -> Mapping[str, TaskInfo]:
         """What is known of the tasks, by id."""
-        return _ById(self.engine, self.get_task_info)
+        return _ById(self.windlass, self.get_task_info)
 
 
 class TaskReference:
@@ -178,16 +178,16 @@ class TaskReference:
 
     def done(self) -> bool:
         """Whether the task has ended, or was forgotten since."""
-        status = self._manager.engine.get_task_status(self.id)
+        status = self._manager.windlass.get_task_status(self.id)
         return status is None or status.finished
 
     def cancelled(self) -> bool:
         """Whether the task ended by being cancelled."""
-        return self._manager.engine.get_task_status(self.id) is windlass.TaskStatus.CANCELLED
+        return self._manager.windlass.get_task_status(self.id) is windlass.TaskStatus.CANCELLED
 
     def cancel(self) -> bool:
         """Cancel the task, without waiting for its end; False if it had ended."""
-        return self._manager.engine.cancel_task(self.id)
+        return self._manager.windlass.cancel_task(self.id)
 
 
 class _ById(Mapping[str, T]):

@@ -339,7 +339,7 @@ async def test_what_is_no_coroutine_is_refused(work, virtual_time):
     manager = TaskManager()
     with pytest.raises(TypeError, match="takes a coroutine"):
         await manager.submit(work)
-    assert not manager.engine.is_open, "nothing was started for it"
+    assert not manager.windlass.is_open, "nothing was started for it"
 
 
 async def test_any_awaitable_will_do(virtual_time):
@@ -427,10 +427,10 @@ def test_one_manager_in_one_loop_after_another():
 async def test_both_faces_show_the_same_tasks(virtual_time):
     manager = TaskManager()
     id = await manager.submit(nap(1), metadata={"a": 1})
-    assert manager.engine.get_task(id).metadata == {"a": 1}
-    assert manager.engine.get_task(id).name == "nap"
-    first = manager.engine.submit(nap, 1, "new")
-    second = manager.engine.submit(nap, 1, first.output)
+    assert manager.windlass.get_task(id).metadata == {"a": 1}
+    assert manager.windlass.get_task(id).name == "nap"
+    first = manager.windlass.submit(nap, 1, "new")
+    second = manager.windlass.submit(nap, 1, first.output)
     assert manager.get_task_info(second.id).status is TaskStatus.PENDING, "it waits for the other"
     assert await manager.wait_for_task(second.id) == "new"
     assert [info.id for info in manager.list_tasks()] == [id, first.id, second.id]

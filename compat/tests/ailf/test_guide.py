@@ -106,7 +106,7 @@ async def test_the_examples_of_tasks(virtual_time, capsys):
     assert names["info"].status is TaskStatus.FAILED
     assert names["info"].error in capsys.readouterr().out
     await run(12, names)
-    assert not manager.engine.is_open
+    assert not manager.windlass.is_open
     await run(13, names)
     await run(14, names)
     id = await manager.submit(names["robust_task"]())

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("windlass.compat")
 
 DAY = 86400.0
+_REMEMBERED = 20_000  # with its record and its arguments an ended task takes four kilobytes
 _MANY = 1000
 _ON_A_LOOP = {"async", "sequential"}
 _ENDS = {
@@ -60,7 +61,12 @@ class Engine:
     """See the module. Nothing is started before it is needed; after a stop it starts again."""
 
     def __init__(self, **settings: Any) -> None:
-        usual: dict[str, Any] = {"own_loop": True, "age_every": None, "retention_seconds": DAY}
+        usual: dict[str, Any] = {
+            "own_loop": True,
+            "age_every": None,
+            "retention_seconds": DAY,
+            "retention_count": _REMEMBERED,
+        }
         self.manager = windlass.TaskManager(**{**usual, **settings})
         self.manager.subscribe(self._hear)
         self.records: dict[str, Record] = {}
@@ -103,8 +109,7 @@ class Engine:
                 executor=executor,
                 task_id=task.task_id,
             )
-            self.records[task.task_id] = record
-        task._record = record
+            self.records[task.task_id] = task._record = record
         self.tell(record)
         return record
 

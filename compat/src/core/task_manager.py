@@ -39,7 +39,7 @@ class TaskManager(Face):
     Args:
         thread_pool: accepted; the threads are Windlass's.
         resource_monitor: accepted, likewise.
-        history_limit: how many ended tasks are remembered; a hundred thousand if left out.
+        history_limit: how many ended tasks are remembered; twenty thousand if left out.
         engine: the engine of another face, to share its tasks and its limits.
     """
 

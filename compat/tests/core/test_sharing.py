@@ -1,10 +1,12 @@
 """One engine behind all global faces; imports, events, and programs that mix old and new."""
 
 import asyncio
+import re
 import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 import pytest
 import windlass
@@ -333,6 +335,16 @@ def test_importing_starts_nothing():
         print(threading.active_count(), task_manager.windlass.is_open)
     """)
     assert told == "1 False\n"
+
+
+def test_the_code_in_the_readme_runs(capsys):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    first, lines = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[:2]
+    exec(first, {})
+    assert capsys.readouterr().out == "pending held until it is executed\n"
+    names = {"__path__": [], "__name__": "core"}
+    exec(lines, names)
+    assert any(folder.endswith("core") for folder in names["__path__"])
 
 
 def test_modules_of_the_programs_own_package_are_found(tmp_path):

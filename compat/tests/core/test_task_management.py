@@ -344,4 +344,8 @@ def test_the_names_of_the_submodules():
     assert isinstance(task_manager, TaskManager)
     assert asyncio.run(task_manager.execute_task(task_manager.register_task("x", add, 1))) == 1
     assert exceptions.TaskExecutionError is TaskExecutionError
+    cause = ValueError("boom")
+    older = exceptions.TaskError("m", {"k": 1}, cause)
+    newer = exceptions.TaskError("m", task_id="t", details={"k": 1})
+    assert (older.details, older.__cause__, newer.task_id) == ({"k": 1}, cause, "t")
     assert create_task_id() != create_task_id()

@@ -94,11 +94,16 @@ class TaskManager:
         timeout: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> str:
-        """Run ``coroutine`` as a task and return its id. It takes no step before this returns."""
+        """Run ``coroutine`` as a task and return its id. It takes no step before this returns.
+
+        A ``task_id`` can be used again once the task that has it has ended.
+        """
         if not inspect.isawaitable(coroutine):
             raise TypeError(f"submit() takes a coroutine, as in submit(work()), not {coroutine!r}")
         errand = _Errand(coroutine)
         await self.start()
+        if task_id is not None:
+            self.windlass.forget(task_id)
         id = self.windlass.register_task(
             getattr(coroutine, "__name__", type(coroutine).__name__),
             _run,
@@ -125,11 +130,12 @@ class TaskManager:
 
         Giving up after ``timeout`` seconds leaves the task alone.
         """
+        handle = self.windlass.get_handle(task_id)
+        if handle is None:
+            return None
         try:
             async with asyncio.timeout(timeout):
-                return await self.windlass.execute_task(task_id)
-        except windlass.InvalidTaskStateError:  # it has ended
-            return self.windlass.get_task_result(task_id)
+                return await handle
         except windlass.DeadlockError:
             raise
         except (windlass.TaskError, TimeoutError):

@@ -331,6 +331,9 @@ async def test_a_taken_id_is_refused_and_the_live_task_goes_on(virtual_time):
         await manager.submit(nap(1, "second"), task_id="job")
     gc.collect()
     assert await manager.wait_for_task("job") == "first"
+    await manager.submit(nap(1, "next"), task_id="job")
+    assert await manager.wait_for_task("job") == "next", "now the id is free"
+    assert len(manager.list_tasks()) == 1
     await manager.stop()
 
 

@@ -76,7 +76,7 @@ METHODS = {
     },
     "ExternalTask": {
         "as_future", "cancel", "complete", "done", "ended_by", "exception", "explain", "fail", "id",
-        "info", "name", "output", "progress", "result", "set_progress", "start", "status",
+        "info", "name", "output", "progress", "result", "set_progress", "start", "status", "stored",
     },
     "LiveGate": {
         "breaker", "held", "max_pending", "metrics", "name", "rate", "slots", "state", "waiting",
@@ -85,12 +85,12 @@ METHODS = {
     "TaskGroup": {"cancel", "handles", "map", "submit"},
     "TaskHandle": {
         "as_future", "cancel", "done", "ended_by", "exception", "explain", "id", "info", "name",
-        "output", "progress", "result", "status",
+        "output", "progress", "result", "status", "stored",
     },
     "TaskManager": {
         "add_gate", "around", "as_completed", "as_executor", "cancel_all", "cancel_task", "changes",
-        "cleanup", "draw", "drive", "enqueue", "execute_task", "explain", "external", "forget",
-        "gate", "gather", "get_handle", "get_metrics", "get_task", "get_task_error",
+        "cleanup", "draw", "drive", "enqueue", "execute_task", "explain", "external", "flush",
+        "forget", "gate", "gather", "get_handle", "get_metrics", "get_task", "get_task_error",
         "get_task_progress", "get_task_result", "get_task_status", "graph", "group", "is_open",
         "join", "list_tasks", "map", "max_concurrent_tasks", "pause", "register_task", "resume",
         "retry", "retry_all", "shutdown", "start", "stop", "submit", "subscribe",

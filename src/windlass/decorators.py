@@ -26,6 +26,7 @@ from typing import (
     TypeVar,
     Unpack,
     cast,
+    get_type_hints,
     overload,
 )
 
@@ -250,6 +251,48 @@ _plain: dict[Any, Recipe] = {}
 known_recipe = _plain.get
 """For whoever knows that it has a plain function, and has no call to spare."""
 _MANY = 512
+
+
+class _Registry:
+    """The decorated functions by their stable ids, as a store needs them."""
+
+    def __init__(self) -> None:
+        self._typed: set[str] = set()
+
+    def id_of(self, recipe: Recipe) -> str | None:
+        """The stable id of a decorated function."""
+        portable = recipe.portable
+        if not isinstance(portable, TaskFunction) or "<lambda>" in portable.id:
+            return None
+        if isinstance(recipe.function, types.MethodType):
+            return None  # its instance would not be there
+        self._register_types(portable.id, recipe.function)
+        return portable.id
+
+    def recipe(self, id: str) -> Recipe | None:
+        """The recipe of the decorated function with this id or alias."""
+        known = _registry.get(id)
+        if known is None:
+            return None
+        self._register_types(id, known._recipe.function)
+        return known._recipe
+
+    def _register_types(self, id: str, function: Any) -> None:
+        """Let the classes in the annotations of ``function`` be stored, the first time it is."""
+        if id in self._typed:
+            return
+        self._typed.add(id)
+        from .codecs import register_type, types_in  # noqa: PLC0415  # only for stores
+
+        try:
+            hints = get_type_hints(function)
+        except Exception:  # noqa: BLE001  # they may name what is not there at run time
+            return
+        for kind in types_in(hints):
+            register_type(kind)
+
+
+REGISTRY = _Registry()
 
 
 def _default_spec(function: Any) -> Spec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -45,7 +46,9 @@ from .executors.threads import ThreadExecutor
 if TYPE_CHECKING:
     from ._runtime.current import CurrentTask
     from ._runtime.wait import Wait
-    from .ports import Clock, Executor
+    from .ports import Clock, Codec, Executor
+
+    Durability = Literal["full", "normal"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +62,10 @@ class TaskManager(ById):
     for all tasks. All of its methods can be called from any thread.
 
     Args:
+        file: keep tasks in this file, so that nothing acknowledged is lost, whatever ends the
+            program; None: they live in memory.
+        durability: ``full`` survives a power cut; ``normal`` may lose the last moments to one, but
+            nothing to a crash, and is faster.
         max_concurrent_tasks: how many tasks run at once, of all local executors together.
             ``Adaptive(...)`` lets the number find itself.
         gates: what tasks may have to pass to start, by name; see ``Gate``.
@@ -76,12 +83,16 @@ class TaskManager(ById):
         watchdog: report what blocks the event loop for so many seconds; None for never.
         own_loop: live on a thread with an event loop of its own even where one is running, and
             so outlive that; coroutines still run on the loop they were submitted on.
+        codec: what turns values into bytes for the file: ``MsgpackCodec(pickle=True)``, say.
         clock: where the time comes from, for tests.
     """
 
     def __init__(
         self,
+        file: str | os.PathLike[str] | None = None,
+        /,
         *wrong: Never,
+        durability: Durability = "full",
         max_concurrent_tasks: int | Adaptive = 100,
         gates: Iterable[Gate] = (),
         max_pending: int = 1_000_000,
@@ -96,16 +107,10 @@ class TaskManager(ById):
         max_waiting_threads: int = 256,
         watchdog: float | None = 1.0,
         own_loop: bool = False,
+        codec: Codec | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if wrong:
-            given: tuple[object, ...] = wrong
-            hint = f", and {given[0]!r} has none"
-            if isinstance(given[0], str):
-                hint = ". Tasks are not kept in a file yet: everything lives in memory"
-            if isinstance(given[0], int):
-                hint = f": did you mean TaskManager(max_concurrent_tasks={given[0]!r})?"
-            raise TypeError(f"TaskManager takes its settings by name{hint}")
+        _refuse_unnamed(file, wrong)
         for name, value, least in (
             ("threads", threads, 1),
             ("processes", processes, 1),
@@ -149,6 +154,8 @@ class TaskManager(ById):
             keep_seconds=retention_seconds,
             keep_count=retention_count,
         )
+        if file is not None:
+            _keep_in_file(runtime, file, durability, codec)
         super().__init__(runtime)
         if not isinstance(gates, Iterable):
             raise TypeError(f"gates= takes several gates, in a list, not {gates!r}")
@@ -389,6 +396,10 @@ class TaskManager(ById):
             )
         self._runtime.around.append(factory)
 
+    def flush(self) -> Wait[None]:
+        """Wait until everything that was submitted or has ended so far is on disk."""
+        return self._runtime.flush()
+
     def as_executor(self) -> ManagerExecutor:
         """This manager as a ``concurrent.futures.Executor``, for code that takes one."""
         return ManagerExecutor(self._runtime)
@@ -451,6 +462,32 @@ class TaskManager(ById):
 @task(executor=EXTERNAL)
 def _by_hand() -> None:
     """The function of external tasks; nothing calls it."""
+
+
+def _refuse_unnamed(file: object, others: tuple[object, ...]) -> None:
+    """Raise for settings without a name, with the one that was probably meant."""
+    if isinstance(file, str | os.PathLike | None) and not others:
+        return
+    given = others[0] if isinstance(file, str | os.PathLike | None) else file
+    hint = f", and {given!r} has none"
+    if isinstance(given, int):
+        hint = f": did you mean TaskManager(max_concurrent_tasks={given!r})?"
+    raise TypeError(f"TaskManager takes its settings by name{hint}")
+
+
+def _keep_in_file(
+    runtime: Runtime, file: str | os.PathLike[str], durability: Durability, codec: Codec | None
+) -> None:
+    """Let ``runtime`` keep its tasks in ``file``."""
+    # Whoever keeps nothing pays for none of these.
+    from ._runtime.durable import Durable  # noqa: PLC0415
+    from .codecs import MsgpackCodec  # noqa: PLC0415
+    from .decorators import REGISTRY  # noqa: PLC0415
+    from .stores.lead import Lead  # noqa: PLC0415
+    from .stores.sqlite import SqliteStore  # noqa: PLC0415
+
+    store = SqliteStore(file, durability=durability)
+    runtime.keep_in(Durable(runtime, store, codec or MsgpackCodec(), REGISTRY, Lead(file)))
 
 
 def _limit(limit: int | Adaptive) -> int | Adaptive:

@@ -865,8 +865,8 @@ def test_a_pool_in_the_place_of_an_executor_is_told_what_it_becomes_one_by():
 def test_settings_have_names():
     message = "by name: did you mean TaskManager(max_concurrent_tasks=4)?"
     refused(TypeError, message, lambda: TaskManager(4))
-    message = "Tasks are not kept in a file yet"
-    refused(TypeError, message, lambda: TaskManager("a path"))
+    message = "takes its settings by name, and 8.0 has none"
+    refused(TypeError, message, lambda: TaskManager("a path", 8.0))
     message = "takes its settings by name, and 1.5 has none"
     refused(TypeError, message, lambda: TaskManager(1.5))
 

@@ -18,8 +18,8 @@ from .._core.states import FAILED, RUNNING, TERMINAL
 from ..errors import ManagerClosedError
 from .current import current_run
 from .portal import LoopThread, Portal
-from .records import StoredJob
 from .run import Run
+from .stored_job import StoredJob
 from .wait import Promise
 from .watchdog import Watchdog
 
@@ -53,6 +53,7 @@ class Doors:
         self._hurry: Promise[None] | None = None
         self._closers: dict[Job, Promise[None]] = {}
         """The tasks that close their own manager, which are not waited for."""
+        self._was_paused = False
         self._joiners: list[Job] = []
         """The tasks that wait for everything but themselves."""
 
@@ -205,6 +206,8 @@ class Doors:
             self._cancel_rest()
             await self.when(lambda: not self._running(self._closers), "clean-up")
             await self.when(self._all_gone, "clean-up")
+            if runtime.journal is not None:
+                await runtime.flush()
             self._let_go()
         except BaseException as error:
             closed.break_(error)
@@ -229,10 +232,16 @@ class Doors:
     def _cancel_rest(self) -> None:
         runtime = self._runtime
         with runtime.lock:
-            now = runtime.clock.now()
-            for task in list(runtime.engine.tasks.values()):
-                if task.status not in TERMINAL and task not in self._closers:
-                    runtime.engine.cancel(task, now, CLOSED)
+            now, engine = runtime.clock.now(), runtime.engine
+            for task in list(engine.tasks.values()):
+                if task.status in TERMINAL or task in self._closers:
+                    continue
+                if isinstance(task, StoredJob):
+                    engine.interrupt(task, now)  # it goes on when the file is opened again
+                else:
+                    engine.cancel(task, now, CLOSED)
+            if runtime.durable is not None:
+                self._was_paused, engine.paused = engine.paused, True
         runtime.pump.wake()
 
     def _let_go(self) -> None:
@@ -252,12 +261,27 @@ class Doors:
                     name,
                     ", ".join(left_behind[:10]),
                 )
+        if runtime.durable is not None:
+            runtime.durable.close()
+            runtime.pump.turn()  # what was written last is announced
+            runtime.engine.paused = self._was_paused
         runtime.pump.detach()
         runtime.home = None
+        self._release_waiters()
         with runtime.lock:
             failed = [task for task in runtime.engine.tasks.values() if task.status is FAILED]
         runtime.note_forgotten(failed)
         runtime.bus.close(_OBSERVERS_PATIENCE)
+
+    def _release_waiters(self) -> None:
+        """Whoever waits for a task that is kept in the file is told that it will not end here."""
+        runtime = self._runtime
+        if runtime.durable is None:
+            return
+        for job in runtime.jobs(lambda task: task.status not in TERMINAL):
+            watcher, job.watcher = job.watcher, None
+            if watcher is not None:
+                watcher(job)
 
     # -- states of the whole -------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from .._core.states import RUNNING
 from .._core.task import Attempt
 from ..errors import StoreError, StoreLockedError, TaskCrashedError, TaskDependencyError
 from .journal import Journal
-from .records import Records, StoredJob
+from .records import Records
+from .stored_job import StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable

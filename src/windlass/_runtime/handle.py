@@ -79,6 +79,11 @@ class TaskHandle(Wait[R_co]):
         return ended_by(self._job.outcome)
 
     @property
+    def stored(self) -> Wait[TaskHandle[R_co]]:
+        """A wait until the task is on disk; without a file, there is nothing to wait for."""
+        return self._runtime.stored(self)
+
+    @property
     def output(self) -> R_co:
         """Stands for the result, to be passed to other tasks; there is nothing to touch yet."""
         return cast("R_co", Output(self))

@@ -32,7 +32,7 @@ from .._core.change import Moves
 from .._core.states import TERMINAL
 from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch, Row, Update
-from .records import StoredJob
+from .stored_job import StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

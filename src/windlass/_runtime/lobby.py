@@ -52,11 +52,13 @@ class Lobby:
         """None, if that is done; else what has no room."""
         job, stored = guest
         try:
-            stored.keep(self._runtime.submit_job(job))
+            handle = self._runtime.submit_job(job)
         except QueueFullError as error:
             return str(error.details.get("gate", _ANYWHERE))
         except BaseException as error:  # noqa: BLE001  # whoever waits is to hear of it
             stored.break_(error)
+        else:
+            self._runtime.keep_when_stored(stored, handle)
         return None
 
     def _let_all_in(self) -> bool:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from .._core.outcome import Err
 from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL
 from .run import Run
+from .stored_job import NEVER_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from .job import Job
     from .journal import Entry, Journal
     from .runtime import Runtime
-
-NEVER_STORED = -1
-"""In place of its number in the store, for a job that could not be put there."""
 
 # A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks this often.
 _CALENDAR_CHECK = 30.0
@@ -60,6 +58,7 @@ class Turn(NamedTuple):
     forgotten: Sequence[Task]
     deadline: float | None
     entry: Entry | None
+    refused: Sequence[Job]
 
 
 class Pump:
@@ -166,8 +165,9 @@ class Pump:
     def _decide(self, now: float, wall: float) -> Turn:
         """Everything that the engine decides in a turn; with its lock held."""
         runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
+        refused: Sequence[Job] = ()
         if runtime.journal is not None and runtime.journal.refused:
-            self._take_back(runtime.journal, now)
+            refused = self._take_back(runtime.journal, now)
         if inbox:
             # Only what is there now: executors may add to it all the time.
             engine.settle([inbox.popleft() for _ in range(len(inbox))], now)
@@ -189,10 +189,14 @@ class Pump:
         if runtime.journal is not None:
             entry = runtime.journal.close_entry(moves, runtime.wall_offset())
             entry.runs, entry.stops = runs, stops
-        return Turn(moves, resumed, runs, stops, forgotten, deadline, entry)
+        return Turn(moves, resumed, runs, stops, forgotten, deadline, entry, refused)
 
     def _write(self, turn: Turn, journal: Journal) -> None:
         """Have the journal write what was decided; what it has written by now may take effect."""
+        for job in turn.refused:  # there is nothing to wait for: they are in no entry
+            watcher, job.watcher = job.watcher, None
+            if watcher is not None:
+                watcher(job)
         if turn.entry:
             journal.write(turn.entry)
         self._announce(journal)
@@ -215,14 +219,17 @@ class Pump:
         self.report(run, Err(asyncio.CancelledError()))
         return False
 
-    def _take_back(self, journal: Journal, now: float) -> None:
+    def _take_back(self, journal: Journal, now: float) -> list[Job]:
         """End the tasks that could not be stored; under the engine's lock."""
+        refused: list[Job] = []
         while journal.refused:
             job, error = journal.refused.popleft()
+            refused.append(job)
             job.seq = NEVER_STORED
             text = f"{job.label} was not stored, and never ran: {error}"
             verdict = Err(type(error)(text, job.id), raised=False)
             self._runtime.engine.take_back(job, verdict, now)
+        return refused
 
     def _take_stops(self) -> list[Run]:
         return [

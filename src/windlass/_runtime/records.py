@@ -23,19 +23,17 @@ from ..errors import NotDurableError, SerializationError, StoreCorruptError, Tas
 from ..ports import Row, Update
 from .chunks import ItemHandle
 from .handle import Output, TaskHandle
-from .job import Job
 from .recipe import Recipe
 from .signature import CallShape
+from .stored_job import UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .._core.outcome import Outcome
     from ..ports import Codec
+    from .job import Job
     from .runtime import Runtime
-
-UNKNOWN = "unknown"
-"""The executor of tasks whose function this program does not know: it has no slots."""
 
 _OF_RETRY = ("retries", "delay", "backoff", "cap", "jitter", "overlap")
 _OF_SPEC = (
@@ -54,27 +52,6 @@ class Registry(Protocol):
     def recipe(self, id: str) -> Recipe | None:
         """The recipe of the function with this id or alias, if this program has it."""
         ...
-
-
-class StoredJob(Job):
-    """A job that is kept in a store."""
-
-    __slots__ = ("function", "packed", "recovered", "seq")
-
-    seq: int
-    """Its place in the store; 0 until it is written for the first time."""
-    packed: bytes | None
-    """Its arguments, until they are written."""
-    function: str
-    """The stable id of its function."""
-    recovered: bool
-    """Whether the store may know of checkpoints and steps that memory does not."""
-
-    def renewed(self, now: float) -> StoredJob:
-        new = StoredJob(self.id, self.recipe, now, self.args, self.kwargs, self.context, self.loop)
-        new.seq, new.function, new.packed = self.seq, self.function, self.packed
-        new.recovered = self.recovered
-        return new
 
 
 class Records:

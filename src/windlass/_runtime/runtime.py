@@ -42,8 +42,8 @@ from .nested import NestedWait
 from .portal import Portal
 from .pump import Pump
 from .recipe import ForCall
-from .records import UNKNOWN, StoredJob
 from .run import Run
+from .stored_job import NEVER_STORED, UNKNOWN, StoredJob
 from .wait import Promise
 
 if TYPE_CHECKING:
@@ -530,13 +530,36 @@ class Runtime:
     def flush(self) -> Promise[None]:
         """A wait until everything that was said so far is on disk."""
         stored: Promise[None] = Promise(self, "storing")
-        if self.journal is None or not self.accepting:
+        if self.journal is None or self.home is None:
             stored.keep(None)
             return stored
         with self.lock:
             self.journal.upcoming.promises.append(stored)
         self.pump.wake()
         return stored
+
+    def stored(self, handle: TaskHandle[Any]) -> Promise[Any]:
+        """A wait until the task of ``handle`` is on disk; StoreError if it never is."""
+        promise: Promise[Any] = Promise(self, f"storing of {handle._job.label}")
+        self.keep_when_stored(promise, handle)
+        return promise
+
+    def keep_when_stored(self, promise: Promise[Any], handle: TaskHandle[Any]) -> None:
+        """Keep ``promise`` with ``handle`` when its task is on disk, or break it if it never is."""
+        if self.journal is None:
+            promise.keep(handle)
+            return
+        safe, job = self.flush(), handle._job
+
+        def told(_: Any) -> None:
+            if getattr(job, "seq", 0) == NEVER_STORED:
+                promise.break_(error_of(job) or closed_error())
+            else:
+                promise.keep(handle)
+
+        # One that could not be stored has ended for that, while the rest still waits for the disk.
+        if not (self.watch(job, told) and safe._watch(told)):
+            told(job)
 
     # -- what must not go unnoticed ------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from gate_faults import GATE_FAULTS
 
 from windlass._core import engine, lifecycle
 from windlass._core.engine import Engine
@@ -188,6 +189,7 @@ FAULTS = [
     share_the_past,
     end_twice,
     forget_the_unfinished,
+    *GATE_FAULTS,
 ]
 
 

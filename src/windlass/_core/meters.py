@@ -66,7 +66,9 @@ class RateMeter:
 
 def _end_of_window(start: float, per: float) -> float:
     end = start + per
-    return end if end - start >= per else nextafter(end, inf)  # rounding must not shorten it
+    added = end - start
+    lost = (start - (end - added)) + (per - added)  # what rounding took off, to the last bit
+    return nextafter(end, inf) if lost > 0 else end
 
 
 class Circuit:
@@ -118,7 +120,7 @@ class Circuit:
         ended = self._ended
         ended.append((now, failed))
         self._in_a_row += failed  # here: all failures in the window
-        while ended[0][0] <= now - breaker.window:
+        while ended and ended[0][0] <= now - breaker.window:
             self._in_a_row -= ended.popleft()[1]
         return (
             failed

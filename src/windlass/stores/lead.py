@@ -13,8 +13,9 @@ the epoch in the file: a process may be stopped right after it has looked here.
 Taking and replacing exclude each other by a lock on the folder, held for a few system calls. Nobody
 waits for it: whoever finds it taken has not got the lead this time, and will come back.
 
-Nor does anybody wait inside the kernel for the other lock: a thread that does cannot be called back,
-and would outlive its manager by as long as the leader lives. Five looks a second cost next to nothing.
+Nor does anybody wait inside the kernel for the other lock: a thread that does cannot be called
+back, and would outlive its manager by as long as the leader lives. Five looks a second cost next to
+nothing.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from .event_system import EventType, create_task_event, is_heard, publish_sync
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from windlass import ExternalTask, TaskHandle, TaskInfo
+    from windlass import ExternalTask, TaskHandle, TaskInfo, Wait
 
     from ._face import Face
 
@@ -70,6 +70,7 @@ class Engine:
         self.manager = windlass.TaskManager(**{**usual, **settings})
         self.manager.subscribe(self._hear)
         self.records: dict[str, Record] = {}
+        self._closing: Wait[None] | None = None
         self._sweep_at = _MANY
         self._lock = threading.RLock()
 
@@ -78,9 +79,19 @@ class Engine:
     def open(self) -> windlass.TaskManager:
         """The manager, open."""
         if not self.manager.is_open:
+            closing = self._closing
+            if closing is not None and running_loop() is None and not current_task().id:
+                closing.result()  # somebody stopped it and did not wait for that
             with self._lock:
                 self.manager.start()
         return self.manager
+
+    def close(self, *, wait: bool) -> Wait[None]:
+        """Let what was executed run to its end, or cancel it, and close."""
+        if not self.manager.is_open:
+            self.manager.cancel_all()  # what was registered and never had a chance to run
+        self._closing = self.manager.shutdown(wait=wait)
+        return self._closing
 
     def take(self, task: Task, face: Face | None, executor: str | None = None) -> Record:
         """Register ``task``; it is held until it is executed or driven by hand."""

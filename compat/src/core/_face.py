@@ -113,14 +113,11 @@ class Face:
     def shutdown(self, wait: bool = True) -> Wait[Any]:
         """Stop, as ``stop`` does; with ``wait`` let what was executed run to its end first."""
         self._started = False
-        manager = self.engine.manager
         closing: Wait[Any]
         if self._owns_engine:
-            if not manager.is_open:
-                manager.cancel_all()  # what was registered and never had a chance to run
-            closing = manager.shutdown(wait=wait)
+            closing = self.engine.close(wait=wait)
         else:
-            closing = manager.gather(*self._leave(wait=wait), return_errors=True)
+            closing = self.windlass.gather(*self._leave(wait=wait), return_errors=True)
         if running_loop() is None:
             with contextlib.suppress(TaskCancellationError):
                 closing.result()

@@ -203,6 +203,29 @@ def test_start_and_stop_need_not_be_awaited(new, gate):
     asyncio.run(main())
 
 
+def test_a_stop_that_nobody_waited_for_is_waited_for_by_the_next_use(new, gate):
+    tm, running = new(AsyncTaskManager), threading.Event()
+
+    async def work():
+        running.set()
+        try:
+            await asyncio.sleep(SOON)
+        finally:
+            await asyncio.to_thread(gate)
+
+    tm.execute_task(tm.register_task("slow to clean up", work))
+    assert running.wait(SOON)
+
+    async def leave():
+        tm.stop()  # and nobody awaits it
+
+    asyncio.run(leave())
+    gate.wait_for(1)
+    assert not tm.windlass.is_open
+    threading.Timer(0.05, gate.open).start()
+    assert tm.execute_task(tm.register_task("next", add, 1), wait=True) == 1
+
+
 def test_shutdown_waits_for_what_was_executed(new, gate):
     tm = new(AsyncTaskManager)
     done = tm.register_task("done", gate, "kept")

@@ -52,7 +52,9 @@ def test_what_is_registered_runs_once_it_is_started(new, oldest):
     tm.stop()
     held = tm.register_task("held", add, 1)
     tm.execute_task(tm.register_task("executed", add, 1), wait=True)
-    assert tm.get_task_status(held) == "pending", "it was stopped, and not started again"
+    later = tm.register_task("later", add, 1)
+    for id in (held, later):
+        assert tm.windlass.get_task(id).held, "it was stopped, and not started again"
 
 
 def test_it_is_used_by_programs_of_both_colours(new, oldest):

@@ -76,8 +76,9 @@ class Turnstile:
     def refusal(self, weight: int, kept: int, now: float) -> Refusal | None:
         """Why so much cannot pass now, if ``kept`` is kept for others."""
         promised = self.called + kept
-        if self.circuit is not None and not self.circuit.admits(self.called):
-            return "breaker"
+        if self.circuit is not None and not self.circuit.admits(promised):
+            # Half-open it has room for one: that this is promised is no worse than any slot's.
+            return "slots" if self.circuit.admits(0) else "breaker"
         if not self.fits(weight, self.held + promised):
             return "slots"
         if self.meter is not None and self.meter.next(weight + promised, now) > now:

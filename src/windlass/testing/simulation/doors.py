@@ -346,8 +346,12 @@ class Doors:
         door, weight = self._all[gate.name], task.spec.weight(gate.name)
         if self._world.engine.turnstiles.favoured is not None:
             return False  # room may be kept for it
-        if task.noted.turned_away and any(other.spec.owner for other in gate.queue):
+        line = list(gate.queue)
+        if task.noted.turned_away and any(other.spec.owner for other in line):
             return False  # come back from another gate, it may be first at once; it is called later
+        every = self._world.setting.age_every
+        if every is not None and len({other.spec.priority for other in line}) > 1:
+            return False  # age alone may have made it the first; it is called later
         if (fuse := door.circuit) is not None:
             taken = fuse.probe is not None or gate.called
             if fuse.state == "open" or (fuse.state == "half-open" and taken):

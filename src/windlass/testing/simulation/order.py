@@ -45,7 +45,8 @@ class Before:
             task
             for tasks in self._queued.values()
             for task in tasks
-            if task in taken or (task in still and _calls(task) == self._calls[task])
+            if (task in taken and not task.spec.gates)
+            or (task in still and _calls(task) == self._calls[task])
         ]
         for task in taken:
             name = task.spec.executor

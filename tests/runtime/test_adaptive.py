@@ -98,6 +98,22 @@ def test_it_finds_the_knee_by_latency(windlass_world, knee):
     assert max(settled) <= 1.3 * knee + 1
 
 
+def test_it_does_not_climb_before_it_knows_what_the_last_step_did(windlass_world):
+    """Calls that take much longer than the time between two looks."""
+
+    async def scenario(tm):
+        swamped(tm, Service(20, latency=5.0), 3000)
+        seen = await limits(tm, 600)
+        tm.cancel_all()
+        return seen
+
+    policy = Adaptive(1, 500, **BLIND, target_latency=7.5)
+    seen = windlass_world.run(scenario, max_concurrent_tasks=policy)
+    assert max(seen) <= 40, "once the double of the knee, and no further"
+    assert min(seen[120:]) >= 14
+    assert max(seen[120:]) <= 34
+
+
 def test_memory_halves_it_and_it_climbs_back(windlass_world, machine):
     async def scenario(tm):
         machine.watching(tm)

@@ -129,6 +129,10 @@ class Circuit:
         )
 
 
+_FEW = 5
+"""So many attempts at least are asked how long they took: one alone may be an accident."""
+
+
 class Load(NamedTuple):
     """How busy the machine is: shares from 0 to 1."""
 
@@ -162,26 +166,41 @@ class Tide:
 
     def took(self, seconds: float) -> None:
         """An attempt has ended that took so long."""
-        self._latencies.append(seconds)
+        if self.adaptive.target_latency is not None:
+            self._latencies.append(seconds)
 
     def look(self, load: Load, now: float) -> int:
-        """The limit from now on, after what was seen since the last look."""
+        """The limit from now on, after what was seen since it was last judged."""
         policy = self.adaptive
         self.due = now + policy.every
-        latencies, self._latencies = sorted(self._latencies), []
-        most, self._most = self._most, 0
+        slow = self._is_slow()
         if policy.memory is not None and load.memory >= policy.memory:
             self._fall(0.5)  # what is out of memory does not come back
-        elif (policy.cpu is not None and load.cpu >= policy.cpu) or self._is_slow(latencies):
+        elif slow or (policy.cpu is not None and load.cpu >= policy.cpu):
             self._fall(0.9)
-        elif most >= self.limit and self._has_headroom(load):
+        elif slow is None:
+            return self.limit
+        elif self._most >= self.limit and self._has_headroom(load):
             grown = self._limit * 2 if self._climbing else self._limit + max(1.0, self._limit / 50)
             self._limit = min(grown, float(policy.max))
+        self._most = 0
+        self._latencies.clear()
         return self.limit
 
-    def _is_slow(self, latencies: list[float]) -> bool:
-        target = self.adaptive.target_latency
-        return bool(target and latencies) and latencies[len(latencies) // 2] > (target or 0)
+    def _is_slow(self) -> bool | None:
+        """Whether attempts take too long; None while it is too early to tell that they do not.
+
+        After a change of the limit first those end that began before. Whoever climbs on their word
+        climbs blindly, and finds out when it is far too late.
+        """
+        target, latencies = self.adaptive.target_latency, self._latencies
+        if target is None:
+            return False
+        enough = max(_FEW, self.limit)
+        last = sorted(latencies[-enough:])
+        if len(last) >= _FEW and last[len(last) // 2] > target:
+            return True
+        return None if len(latencies) < 2 * enough else False
 
     def _has_headroom(self, load: Load) -> bool:
         memory = self.adaptive.memory

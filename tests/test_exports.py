@@ -72,7 +72,7 @@ MODULES = {"byid", "codecs", "decorators", "errors", "executors", "manager"}
 METHODS = {
     "CurrentTask": {
         "attempt", "cancelled", "check_cancelled", "checkpoint", "defer", "enter", "id",
-        "metadata", "name", "progress", "restored", "submit",
+        "metadata", "name", "progress", "restored", "step", "submit",
     },
     "ExternalTask": {
         "as_future", "cancel", "complete", "done", "ended_by", "exception", "explain", "fail", "id",

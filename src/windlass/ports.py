@@ -91,7 +91,19 @@ class Call(Protocol):
         ...
 
     def heard(self, kind: str, payload: Any) -> Any:
-        """Take a message from the far side: progress, a child task, a checkpoint. The reply."""
+        """Take a message from the far side: progress, a child task, a checkpoint. The reply.
+
+        A reply that is a ``Later`` is there when it says so.
+        """
+        ...
+
+
+@runtime_checkable
+class Later(Protocol):
+    """A reply that is not there yet."""
+
+    def when_there(self, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called, on any thread, when it is there; the reply is None then."""
         ...
 
 

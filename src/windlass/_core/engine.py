@@ -229,10 +229,8 @@ class Engine(Lifecycle):
         if old.notes is not None:
             notes = new.noted
             notes.key, notes.parent = old.notes.key, old.notes.parent
-            notes.given_back, notes.checkpoint = (
-                old.notes.given_back,
-                old.notes.checkpoint,
-            )
+            notes.given_back = old.notes.given_back
+            notes.checkpoint, notes.steps = old.notes.checkpoint, old.notes.steps
             notes.attempts = old.notes.attempts.copy()  # what has ended stays as it ended
         self.counts[old.status] -= 1
         self._admit(new, old.status, now, "explicit retry")

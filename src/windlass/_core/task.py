@@ -50,6 +50,7 @@ class Notes:
         "parent",
         "parked",
         "progress",
+        "steps",
         "turned_away",
     )
 
@@ -61,6 +62,8 @@ class Notes:
         self.due_at: float | None = None
         """The wall-clock time before which the task may not start (``at=``)."""
         self.checkpoint: Any = None
+        self.steps: dict[str, Any] = {}
+        """What its steps returned, by name."""
         self.failures: int = 0
         self.crashes: int = 0
         self.given_back: int = 0

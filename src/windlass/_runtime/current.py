@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from .handle import TaskHandle
+    from .wait import Wait
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,6 +50,14 @@ class Link(Protocol):
 
     def progress(self, fraction: float, message: str) -> None: ...
     def checkpoint(self, value: Any) -> None: ...
+    def known_step(self, name: str) -> tuple[Any] | None:
+        """What the step ``name`` returned, if it is done."""
+        ...
+
+    def keep_step(self, name: str, value: Any) -> Wait[Any] | None:
+        """Keep what a step returned; a wait until it is on disk, if there is one."""
+        ...
+
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any: ...
@@ -115,6 +124,24 @@ class CurrentTask:
         self._link.checkpoint(value)
 
     @overload
+    def step(
+        self, name: str, func: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Wait[R]: ...
+    @overload
+    def step(
+        self, name: str, func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Wait[R]: ...
+    def step(self, name: str, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Wait[Any]:
+        """Call ``func`` once, however often this task is tried; later attempts get its result.
+
+        ``await`` what this returns, or ask for its ``result()``: the step is done when that is
+        there. Two steps of one task need two names.
+        """
+        from .steps import step  # noqa: PLC0415  # few tasks have steps
+
+        return step(self._link, name, func, args, kwargs)
+
+    @overload
     def enter(self, manager: AbstractContextManager[R]) -> R: ...
     @overload
     def enter(self, manager: AbstractAsyncContextManager[R]) -> Awaitable[R]: ...
@@ -168,6 +195,8 @@ class _NoLink:
 
     def progress(self, fraction: float, message: str) -> None: ...
     def checkpoint(self, value: Any) -> None: ...
+    def known_step(self, name: str) -> None: ...
+    def keep_step(self, name: str, value: Any) -> None: ...
 
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -196,12 +196,22 @@ class Durable:
             packed = self.records.value(value, f"a checkpoint of {job.label}")
             self.journal.upcoming.checkpoints.append((job.seq, packed))
 
-    def restore_checkpoint(self, job: Job) -> None:
-        """Give ``job`` the checkpoint that an earlier life of the program has left it."""
-        if isinstance(job, StoredJob) and job.recovered:
+    def keep_step(self, job: Job, name: str, value: Any) -> None:
+        """Store what a step of a running job returned; under the engine's lock."""
+        if isinstance(job, StoredJob) and job.seq > 0:
+            packed = self.records.value(value, f"the result of step {name!r} of {job.label}")
+            self.journal.upcoming.steps.append((job.seq, name, packed))
+
+    def restore_what_was_kept(self, job: Job) -> None:
+        """Give ``job`` the checkpoint and the steps that an earlier process has left it."""
+        if not (isinstance(job, StoredJob) and job.recovered):
+            return
+        checkpoint, steps = self.store.checkpoint(job.seq), self.store.steps(job.seq)
+        with self._runtime.lock:
             job.recovered = False
-            packed = self.store.checkpoint(job.seq)
-            if packed is not None and job.noted.checkpoint is None:
-                job.noted.checkpoint = self.records.restored(
-                    packed, f"the checkpoint of {job.label}"
-                )
+            if checkpoint is not None and job.noted.checkpoint is None:
+                what = f"the checkpoint of {job.label}"
+                job.noted.checkpoint = self.records.restored(checkpoint, what)
+            for name, packed in steps.items():
+                what = f"the result of step {name!r} of {job.label}"
+                job.noted.steps.setdefault(name, self.records.restored(packed, what))

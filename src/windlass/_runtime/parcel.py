@@ -129,6 +129,13 @@ class TaskParcel:
     def checkpoint(self, value: Any) -> None:
         self._channel.send("checkpoint", value)
 
+    def known_step(self, name: str) -> tuple[Any] | None:
+        known: tuple[Any] | None = self._channel.ask("known step", name)
+        return known
+
+    def keep_step(self, name: str, value: Any) -> None:
+        self._channel.ask("step", (name, value))  # the reply comes when it is on disk
+
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:

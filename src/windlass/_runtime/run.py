@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .cleanups import Cleanups
     from .job import Job
     from .runtime import Runtime
+    from .wait import Promise
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
@@ -98,6 +99,10 @@ class Run:
             return self.checkpoint(payload)
         if kind == "cleanup":
             return self.note_cleanup_errors(payload)
+        if kind == "known step":
+            return self.known_step(payload)
+        if kind == "step":
+            return self.keep_step(*payload)  # a Later: the reply may wait for the disk
         if kind == "submit":
             return self.submit(*payload).id
         raise ValueError(f"a worker sent a message of an unknown kind: {kind!r}")
@@ -115,7 +120,7 @@ class Run:
     @property
     def restored(self) -> Any:
         if self.runtime.durable is not None:
-            self.runtime.durable.restore_checkpoint(self.job)
+            self.runtime.durable.restore_what_was_kept(self.job)
         return self.job.notes.checkpoint if self.job.notes is not None else None
 
     def stopping(self) -> str | None:
@@ -142,6 +147,22 @@ class Run:
                     runtime.durable.keep_checkpoint(self.job, value)
         if runtime.durable is not None:
             runtime.pump.wake()
+
+    def known_step(self, name: str) -> tuple[Any] | None:
+        if self.runtime.durable is not None:
+            self.runtime.durable.restore_what_was_kept(self.job)
+        notes = self.job.notes
+        return (notes.steps[name],) if notes is not None and name in notes.steps else None
+
+    def keep_step(self, name: str, value: Any) -> Promise[None] | None:
+        runtime = self.runtime
+        with runtime.lock:
+            if self.job.run != self.number:
+                return None  # this attempt was given up, and the next one does its own steps
+            if runtime.durable is not None:
+                runtime.durable.keep_step(self.job, name, value)
+            self.job.noted.steps[name] = value
+        return runtime.flush() if runtime.durable is not None else None
 
     def submit(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -172,6 +172,15 @@ class Promise(Wait[T]):
         for watcher in watchers:
             watcher(self)
 
+    def when_there(self, callback: Callable[[], object]) -> None:
+        """Call ``callback``, on any thread, when this is settled."""
+
+        def told(_: Any) -> None:
+            callback()
+
+        if not self._watch(told):
+            callback()
+
     def _value(self) -> T:
         if self._error is not None:
             raise self._error

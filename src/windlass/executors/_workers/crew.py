@@ -32,7 +32,9 @@ from __future__ import annotations
 import os
 import pickle
 import selectors
+import threading
 from collections import deque
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -94,6 +96,7 @@ class Crew:
         self._report = report
         self._settle = settle
         self._loop = loop
+        self._thread = threading.get_ident()
         self._serials = count(1)
         self._starting = False
         self._reports: selectors.DefaultSelector | None = None
@@ -310,7 +313,7 @@ class Crew:
             if call is not None:
                 said(call, body)
         elif kind == ASKED:
-            self._send(worker, memoryview(answer(call, serial, body)))
+            answer(call, serial, body, lambda reply: self._answer(worker, reply))
         elif kind == READY:
             worker.ready = True
             self._make_idle(worker)
@@ -319,6 +322,14 @@ class Crew:
             self._refuse(pickle.loads(body), crashed=False)  # noqa: S301  # from our own worker
         else:
             self._kill(worker, f"sent a frame of the unknown kind {kind}")
+
+    def _answer(self, worker: Worker, reply: bytes) -> None:
+        """Send a reply, from whatever thread it has come to."""
+        if threading.get_ident() != self._thread:
+            with suppress(RuntimeError):  # the loop is closed, and so are the workers
+                self._loop.call_soon_threadsafe(self._answer, worker, reply)
+        elif not worker.dead:
+            self._send(worker, memoryview(reply))
 
     def _done(self, worker: Worker, call: Call, outcome: Outcome) -> None:
         worker.call = None

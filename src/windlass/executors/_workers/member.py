@@ -7,11 +7,13 @@ import pickle
 from collections import deque
 from typing import TYPE_CHECKING
 
+from ...ports import Later
 from ..crossing import label, pack_error
 from .wire import REFUSAL, REPLY, frame
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from ...ports import Call
     from .spawn import Process
@@ -65,15 +67,22 @@ def said(call: Call, body: memoryview) -> None:
         logger.exception("what %s said cannot be taken in", label(call))
 
 
-def answer(call: Call | None, serial: int, body: memoryview) -> bytes:
-    """Pass on what a call asked; the frame with the reply, or with the exception that it raised."""
+def answer(
+    call: Call | None, serial: int, body: memoryview, send: Callable[[bytes], object]
+) -> None:
+    """Pass on what a call asked; ``send`` the frame with the reply, or what it raised instead."""
     try:
         if call is None:
             raise RuntimeError("cannot ask the manager: the task has ended")  # noqa: TRY301
-        reply = pickle.dumps(call.heard(*pickle.loads(body)), 5)  # noqa: S301
+        reply = call.heard(*pickle.loads(body))  # noqa: S301
+        if isinstance(reply, Later):
+            nothing = frame(REPLY, serial, pickle.dumps(None, 5))
+            reply.when_there(lambda: send(nothing))
+            return
+        answered = frame(REPLY, serial, pickle.dumps(reply, 5))
     except BaseException as error:  # noqa: BLE001  # it is raised where it was asked
-        return frame(REFUSAL, serial, pickle.dumps(pack_error(error), 5))
-    return frame(REPLY, serial, reply)
+        answered = frame(REFUSAL, serial, pickle.dumps(pack_error(error), 5))
+    send(answered)
 
 
 def parts_left(header: bytes, data: bytes, written: int) -> list[memoryview]:

@@ -313,6 +313,7 @@ class Turnstiles:
         """Let the limits that find themselves do so."""
         for gate in self.all.values():
             if gate.tide is not None and now >= gate.tide.due:
+                gate.tide.used(gate.held)  # it may be full without anybody passing
                 gate.slots = gate.tide.look(load, now)
                 self.call(gate, now)
 

@@ -1,4 +1,4 @@
-"""Limits that find themselves: always within their bounds, up when used, down when it is too much."""
+"""Limits that find themselves: within their bounds, up when used, down when it is too much."""
 
 from __future__ import annotations
 

@@ -96,6 +96,7 @@ class Connections:
         with self.maintaining() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
+                self._see_that_it_is_there()
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -142,6 +143,18 @@ class Connections:
         self._writing, self._choosing = threading.Lock(), threading.Lock()
         self._writer, self._idle, self._busy = None, [], set()
         self._why_closed = _FORKED
+
+    def _see_that_it_is_there(self) -> None:
+        # SQLite would go on for ever, and what it writes would be gone with the process.
+        try:
+            found = _identity(self.path)
+        except FileNotFoundError:
+            found = None
+        if found != self._file:
+            raise StoreError(
+                f"{self.path} was moved, replaced or deleted while it was open: nothing more is "
+                "stored in it. Start again with the file that is to be used."
+            )
 
     def _needed(self, connection: sqlite3.Connection | None) -> sqlite3.Connection:
         if connection is None:

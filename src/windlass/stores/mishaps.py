@@ -42,13 +42,6 @@ _READ_ONLY = (
         "folder, where SQLite keeps {path}-wal and {path}-shm beside it."
     ),
 )
-_MOVED = (
-    StoreError,
-    (
-        "{path} was moved or deleted while it was open. Put it back and start again; nothing "
-        "can be stored in it until then."
-    ),
-)
 _REFUSED = (
     StoreError,
     (
@@ -78,7 +71,6 @@ _KINDS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_CORRUPT: _CORRUPT,
     sqlite3.SQLITE_NOTADB: _CORRUPT,
     sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_READONLY_DBMOVED: _MOVED,
     sqlite3.SQLITE_PERM: _READ_ONLY,
     sqlite3.SQLITE_CONSTRAINT: _REFUSED,
     sqlite3.SQLITE_MISMATCH: _REFUSED,
@@ -101,8 +93,9 @@ def explained(path: str, error: Exception) -> StoreError:
     if not isinstance(error, sqlite3.Error):
         kind, text = _REFUSED
         return kind(text.format(path=path, error=error))
-    # Errors that Python's own part of sqlite3 raises have no code.
     code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if "decode to UTF-8" in str(error):
+        code = sqlite3.SQLITE_CORRUPT  # Python's own part of sqlite3 says it, and has no codes
     if code & _PRIMARY == sqlite3.SQLITE_CANTOPEN:
         return StoreError(_why_not_opened(path))
     kind, text = _KINDS.get(code) or _KINDS.get(code & _PRIMARY) or _OTHER

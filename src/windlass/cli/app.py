@@ -15,6 +15,7 @@ from windlass.observe import on_open
 
 from .display import Showing, display_for
 from .interrupts import Interrupts
+from .migrate.command import migrate
 from .program import INTERRUPTED, NoProgramError, exit_code, find
 from .summary import say, summary
 from .tally import Tally
@@ -34,6 +35,9 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's shape
     if asked:
         print(f"windlass {windlass.__version__}")
         raise typer.Exit
+
+
+app.command(no_args_is_help=True)(migrate)
 
 
 @app.callback()

@@ -1,0 +1,92 @@
+"""A file put together again: what is certain rewritten, comments where a person must decide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import libcst as cst
+from libcst import matchers as m
+
+from .imports import import_line, is_import, rewritten
+from .page import Statement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .files import File
+
+MARK = "# windlass migrate: "
+
+
+def rewrite(file: File) -> bytes:
+    """The text of ``file`` after the migration."""
+    module = file.page.module.visit(_Rewriter(file))
+    module = module.with_changes(header=_without_marks(module.header))
+    return _with_import(module).bytes
+
+
+class _Rewriter(cst.CSTTransformer):
+    """Puts the edits of a file into its tree, from the inside out."""
+
+    def __init__(self, file: File) -> None:
+        super().__init__()
+        self._file = file
+
+    def on_leave(self, original_node: Any, updated_node: Any) -> Any:
+        edit = self._file.edits.nodes.get(original_node)
+        if edit is not None:
+            return edit(updated_node)
+        updated_node = super().on_leave(original_node, updated_node)
+        if isinstance(original_node, Statement):
+            return self._statement(original_node, updated_node)
+        return updated_node
+
+    def _statement(self, original: Any, updated: Any) -> Any:
+        file = self._file
+        said = [
+            cst.EmptyLine(comment=cst.Comment(MARK + text))
+            for text in file.comments.get(original, ())
+        ]
+        updated = updated.with_changes(
+            leading_lines=[*_without_marks(updated.leading_lines), *said]
+        )
+        lines = [updated]
+        gone = [imported for imported in file.gone if imported.statement is original]
+        if gone:
+            names = file.same.get(original)
+            lines = rewritten(updated, gone, [import_line(names)] if names else [])
+        after = [cst.parse_statement(line) for line in file.edits.after.get(original, ())]
+        return cst.FlattenSentinel([*lines, *after])
+
+
+def _without_marks(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """``lines`` without the comments of an earlier migration."""
+    return [
+        line for line in lines if line.comment is None or not line.comment.value.startswith(MARK)
+    ]
+
+
+def _with_import(module: cst.Module) -> cst.Module:
+    """``module`` with an ``import windlass``, if it needs one and has none."""
+    uses = m.findall(module, m.Attribute(value=m.Name("windlass")))
+    alias = m.ImportAlias(name=m.Name("windlass"), asname=None)
+    has = m.SimpleStatementLine(body=[m.Import(names=[m.ZeroOrMore(), alias, m.ZeroOrMore()])])
+    if not uses or any(m.matches(line, has) for line in module.body):
+        return module
+    at = first_place(module)
+    body = list(module.body)
+    while at < len(body) and is_import(body[at]) and m.findall(body[at], m.Import()):
+        at += 1
+    body.insert(at, cst.parse_statement("import windlass"))
+    return module.with_changes(body=body)
+
+
+def first_place(module: cst.Module) -> int:
+    """Where the first statement can go: behind the docstring and what is from the future."""
+    at = 0
+    if module.get_docstring() is not None:
+        at = 1
+    future = m.SimpleStatementLine(body=[m.ImportFrom(module=m.Name("__future__"))])
+    while at < len(module.body) and m.matches(module.body[at], future):
+        at += 1
+    return at

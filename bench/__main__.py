@@ -8,10 +8,21 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from . import coroutines, graphs, imports, interpreters, memory, peers, processes, report, threads
+from . import (
+    coroutines,
+    graphs,
+    imports,
+    interpreters,
+    memory,
+    peers,
+    processes,
+    report,
+    stores,
+    threads,
+)
 from .case import Case, Result, run
 
-FAMILIES = (coroutines, threads, processes, graphs, memory, imports)
+FAMILIES = (coroutines, threads, processes, graphs, memory, stores, imports)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from engine_room import Room
 from hypothesis import given
@@ -100,8 +102,10 @@ def climbed(tide: Tide, looks: int, load: Load = QUIET) -> list[int]:
 def test_it_doubles_until_something_was_too_much_and_creeps_after_that():
     tide = Tide(Adaptive(1, 100))
     assert climbed(tide, 5) == [2, 4, 8, 16, 32]
-    assert tide.look(BUSY, 0.0) == 28
-    assert climbed(tide, 3) == [29, 30, 31]
+    fallen = tide.look(BUSY, 0.0)
+    assert 16 < fallen < 32
+    creeping = [fallen, *climbed(tide, 10)]
+    assert all(0 < after - before < 4 for before, after in pairwise(creeping))
 
 
 def test_memory_weighs_more_than_the_cpu_and_it_does_not_climb_close_to_the_edge():
@@ -109,7 +113,7 @@ def test_memory_weighs_more_than_the_cpu_and_it_does_not_climb_close_to_the_edge
     climbed(tide, 5)
     assert tide.look(Load(0.0, 0.8), 0.0) == 16
     assert climbed(tide, 3, Load(0.0, 0.75)) == [16, 16, 16]
-    assert climbed(tide, 1, Load(0.0, 0.5)) == [17]
+    assert climbed(tide, 1, Load(0.0, 0.5)) > [16]
 
 
 def test_the_machine_may_be_left_out_of_it():
@@ -145,10 +149,10 @@ def test_slow_attempts_count_whether_they_fail_or_not():
     room = Room(limit=Adaptive(1, 8, cpu=None, memory=None, target_latency=1.0))
     room.engine.tide._limit = 8.0
     room.engine.slots.limit = 8
-    for outcome in (None, Err(ValueError())):
-        tasks = [room.running(f"t{number}{outcome}", executor="async") for number in range(6)]
-        room.later(2.0)
-        for task in tasks:
+    for round, outcome in enumerate((None, Err(ValueError()))):
+        for number in range(60):
+            task = room.running(f"t{round}.{number}", executor="async")
+            room.later(2.0)
             room.report(task, outcome)
         before = room.engine.slots.limit
         room.engine.look(QUIET, room.now)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 from engine_room import Room
 
+from windlass._core.change import GateChange
 from windlass._core.flow import Adaptive, Breaker, Gate, Rate
+from windlass._core.metrics import measure
 from windlass._core.outcome import Again, Cancelled, Err
+from windlass._core.queues import ReadyQueue
+from windlass._core.spec import Spec
 from windlass._core.states import CANCELLED, RUNNING, TaskPriority
+from windlass._core.task import Task
 from windlass.errors import DeadlockError, QueueFullError
 
 
@@ -403,6 +408,96 @@ def test_a_faster_rate_counts_at_once_and_one_may_be_set_later():
     turnstiles.change(turnstiles.all["db"], room.now, rate=Rate(1, per=5.0))
     assert turnstiles.all["db"].rate == Rate(1, per=5.0)
     assert turnstiles.all["db"].breaker is None
+
+
+# -- being told about it ---------------------------------------------------------------------------
+
+
+def test_why_a_task_waits_at_a_gate():
+    room = room_with(
+        Gate("gpu", slots=2),
+        Gate("api", rate=Rate(1, per=30.0)),
+        Gate("db", breaker=Breaker(1, reset=60.0)),
+    )
+    for id, gate in (("g", "gpu2"), ("a", "api"), ("d", "db")):
+        add(room, id, gate)
+    room.take()
+    slots, rate = add(room, "g2", "gpu"), add(room, "a2", "api")
+    room.report(room.engine.tasks["d"], Err(ValueError()))
+    is_open = add(room, "d2", "db")
+    room.take()
+    assert room.why(slots) == "1st in line at gate `gpu`, 2 of 2 taken"
+    assert room.why(rate).startswith("1st in line at gate `api`, 1 per 30 s, the next ")
+    assert "which is open after failures; it tries again " in room.why(is_open)
+    room.later(60.0)
+    add(room, "d3", "db")
+    late = add(room, "d4", "db")
+    room.take()
+    assert "which waits for one task to show whether it works again" in room.why(late)
+    turnstiles = room.engine.turnstiles
+    heavy = add(room, "heavy", "gpu2")
+    turnstiles.change(turnstiles.all["gpu"], room.now, slots=1)
+    room.take()
+    assert "of which it takes 2, more than it lets through now" in room.why(heavy)
+
+
+def test_a_task_that_is_first_and_kept_back_for_another_is_explained_as_well():
+    room = room_with(Gate("api"), Gate("gpu", slots=1))
+    add(room, "g", "gpu")
+    room.take()
+    task = add(room, "both", "gpu", "api")
+    room.take()
+    task.noted.parked = "api"  # as if what it waited for had just been given up
+    room.engine.turnstiles.all["api"].queue.put(task)
+    assert room.why(task) == "1st in line at gate `api`, 0 taken"
+
+
+def test_the_figures_of_a_gate():
+    room = room_with(Gate("gpu", slots=2, max_pending=9), Gate("api", breaker=Breaker(1, 1.0)))
+    add(room, "a", "gpu2")
+    room.take()
+    add(room, "b", "gpu")
+    room.take()
+    gates = measure(room.engine, abandoned_threads=0, dropped_changes=0).gates
+    gpu, api = gates["gpu"], gates["api"]
+    assert (gpu.slots, gpu.held, gpu.waiting, gpu.pending, gpu.max_pending) == (2, 2, 1, 1, 9)
+    assert (gpu.state, api.state, gpu.rate, gpu.refused) == (None, "closed", None, 0)
+
+
+def test_a_move_of_a_breaker_has_a_public_face():
+    change = GateChange.of(("api", "closed", "open", 100.0, "OSError of a"), 1000.0)
+    assert change == ("api", "closed", "open", 1100.0, "OSError of a")
+
+
+# -- lines -----------------------------------------------------------------------------------------
+
+
+def test_a_newcomer_waits_behind_its_own_owners_others():
+    room = room_with(Gate("gpu", slots=3))
+    add(room, "a", "gpu2", owner="x")
+    room.take()
+    add(room, "x1", "gpu2", owner="x")
+    add(room, "x2", "gpu", owner="x")  # in the line of its executor, like the one before
+    assert room.take() == []
+    assert [task.id for task in room.engine.turnstiles.all["gpu"].queue] == ["x1", "x2"]
+
+
+def test_a_line_of_the_dead_stops_nobody():
+    queue = ReadyQueue(None)
+    task, dead = (Task(id, Spec("t", "async"), 0.0) for id in "ab")
+    queue.put(dead)
+    dead.status = CANCELLED  # and is about to be buried
+    assert not queue.precedes(task, 0.0, 0, back=False)
+
+
+def test_a_wait_for_a_task_that_runs_and_waits_for_nobody_is_fine():
+    room = room_with(Gate("lock", slots=1))
+    parent = add(room, "parent")
+    add(room, "busy", "lock")
+    room.take()
+    child = add(room, "child", "lock")
+    room.engine.waits.begin(parent, (child,))
+    assert not room.engine.waits.holds_slot(parent)
 
 
 # -- waiting for other tasks -----------------------------------------------------------------------

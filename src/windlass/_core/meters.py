@@ -173,38 +173,42 @@ class Tide:
         """The limit from now on, after what was seen since it was last judged."""
         policy = self.adaptive
         self.due = now + policy.every
-        slow = self._is_slow()
+        latency = self._latency()
         if policy.memory is not None and load.memory >= policy.memory:
             self._fall(0.5)  # what is out of memory does not come back
-        elif slow or (policy.cpu is not None and load.cpu >= policy.cpu):
+        elif policy.cpu is not None and load.cpu >= policy.cpu:
             self._fall(0.9)
-        elif slow is None:
+        elif policy.target_latency is None:
+            self._climb(load)
+        elif latency is None:
             return self.limit
-        elif self._most >= self.limit and self._has_headroom(load):
-            grown = self._limit * 2 if self._climbing else self._limit + max(1.0, self._limit / 50)
-            self._limit = min(grown, float(policy.max))
+        elif latency > policy.target_latency:
+            # Past its knee a service does less in all, so well back, and further if it is far past.
+            self._fall(min(0.75, max(0.5, policy.target_latency / latency)))
+        else:
+            self._climb(load)
         self._most = 0
         self._latencies.clear()
         return self.limit
 
-    def _is_slow(self) -> bool | None:
-        """Whether attempts take too long; None while it is too early to tell that they do not.
+    def _latency(self) -> float | None:
+        """What attempts take with this limit (half of them less); None: it is too early to tell.
 
-        After a change of the limit first those end that began before. Whoever climbs on their word
-        climbs blindly, and finds out when it is far too late.
+        After a change of the limit first those end that began before. Whoever goes by them climbs
+        blindly, and falls further than need be.
         """
-        target, latencies = self.adaptive.target_latency, self._latencies
-        if target is None:
-            return False
-        enough = max(_FEW, self.limit)
-        last = sorted(latencies[-enough:])
-        if len(last) >= _FEW and last[len(last) // 2] > target:
-            return True
-        return None if len(latencies) < 2 * enough else False
+        count = max(_FEW, self.limit)
+        if len(self._latencies) < 2 * count:
+            return None
+        return sorted(self._latencies[-count:])[count // 2]
 
-    def _has_headroom(self, load: Load) -> bool:
+    def _climb(self, load: Load) -> None:
+        """Let in more, if that would be made use of."""
         memory = self.adaptive.memory
-        return memory is None or load.memory < 0.9 * memory
+        if self._most < self.limit or (memory is not None and load.memory >= 0.9 * memory):
+            return
+        grown = self._limit * 2 if self._climbing else self._limit + max(1.0, self._limit / 20)
+        self._limit = min(grown, float(self.adaptive.max))
 
     def _fall(self, share: float) -> None:
         self._climbing = False

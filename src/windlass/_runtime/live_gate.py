@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._core.flow import Adaptive, Breaker, Rate, require_policy
+from .._core.flow import Adaptive, Breaker, Rate
 from .._core.metrics import GateMetrics
 from .._numbers import require_count
 from .load import require_psutil
@@ -63,9 +63,8 @@ class LiveGate:
 
     @rate.setter
     def rate(self, rate: Rate) -> None:
-        if rate is None:
-            raise TypeError("rate= takes Rate(...); a gate that has a rate keeps one")
-        require_policy("rate", rate, Rate)
+        if not isinstance(rate, Rate):
+            raise TypeError(f"rate takes Rate(...), not {rate!r}; what has a rate keeps one")
         self._change(rate=rate)
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 
 from . import (
     coroutines,
+    gates,
     graphs,
     imports,
     interpreters,
@@ -22,7 +23,7 @@ from . import (
 )
 from .case import Case, Result, run
 
-FAMILIES = (coroutines, threads, processes, graphs, memory, stores, imports)
+FAMILIES = (coroutines, threads, processes, graphs, gates, memory, stores, imports)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 
 

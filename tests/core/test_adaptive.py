@@ -149,9 +149,9 @@ def test_slow_attempts_count_whether_they_fail_or_not():
     room = Room(limit=Adaptive(1, 8, cpu=None, memory=None, target_latency=1.0))
     room.engine.tide._limit = 8.0
     room.engine.slots.limit = 8
-    for round, outcome in enumerate((None, Err(ValueError()))):
+    for turn, outcome in enumerate((None, Err(ValueError()))):
         for number in range(60):
-            task = room.running(f"t{round}.{number}", executor="async")
+            task = room.running(f"t{turn}.{number}", executor="async")
             room.later(2.0)
             room.report(task, outcome)
         before = room.engine.slots.limit

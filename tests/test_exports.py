@@ -89,12 +89,12 @@ METHODS = {
     },
     "TaskManager": {
         "add_gate", "around", "as_completed", "as_executor", "cancel_all", "cancel_task", "changes",
-        "cleanup", "draw", "drive", "enqueue", "execute_task", "explain", "external", "flush",
-        "forget", "gate", "gather", "get_handle", "get_metrics", "get_task", "get_task_error",
-        "get_task_progress", "get_task_result", "get_task_status", "graph", "group", "is_open",
-        "join", "list_tasks", "map", "max_concurrent_tasks", "pause", "register_task", "resume",
-        "retry", "retry_all", "shutdown", "start", "stop", "submit", "subscribe",
-        "update_task_progress",
+        "cleanup", "draw", "drive", "enqueue", "enqueue_in", "execute_task", "explain", "external",
+        "flush", "forget", "gate", "gather", "get_handle", "get_metrics", "get_task",
+        "get_task_error", "get_task_progress", "get_task_result", "get_task_status", "graph",
+        "group", "is_open", "join", "list_tasks", "map", "max_concurrent_tasks", "pause",
+        "register_task", "resume", "retry", "retry_all", "shutdown", "start", "stop", "submit",
+        "subscribe", "update_task_progress", "wake",
     },
     "Wait": {"done", "result"},
 }  # fmt: skip

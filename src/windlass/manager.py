@@ -34,8 +34,9 @@ from ._runtime.load import require_psutil
 from ._runtime.log_context import install_log_context
 from ._runtime.logs import log_changes
 from ._runtime.openings import tell_of
-from ._runtime.runtime import EXTERNAL, Runtime
+from ._runtime.runtime import Runtime
 from ._runtime.signature import is_asynchronous
+from ._runtime.stored_job import EXTERNAL
 from .byid import ById
 from .decorators import known_recipe, recipe_of, several, task
 from .executors.coroutines import CoroutineExecutor
@@ -44,11 +45,14 @@ from .executors.sequential import SequentialExecutor
 from .executors.threads import ThreadExecutor
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ._runtime.current import CurrentTask
     from ._runtime.wait import Wait
     from .ports import Clock, Codec, Executor
 
     Durability = Literal["full", "normal"]
+    Role = Literal["any", "client"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,6 +70,8 @@ class TaskManager(ById):
             program; None: they live in memory.
         durability: ``full`` survives a power cut; ``normal`` may lose the last moments to one, but
             nothing to a crash, and is faster.
+        role: ``client`` never runs tasks of the file, it only asks those who do: for a web process
+            that submits, say. By default the first process that opens a file leads.
         max_concurrent_tasks: how many tasks run at once, of all local executors together.
             ``Adaptive(...)`` lets the number find itself.
         gates: what tasks may have to pass to start, by name; see ``Gate``.
@@ -93,6 +99,7 @@ class TaskManager(ById):
         /,
         *wrong: Never,
         durability: Durability = "full",
+        role: Role = "any",
         max_concurrent_tasks: int | Adaptive = 100,
         gates: Iterable[Gate] = (),
         max_pending: int = 1_000_000,
@@ -155,7 +162,7 @@ class TaskManager(ById):
             keep_count=retention_count,
         )
         if file is not None:
-            _keep_in_file(runtime, file, durability, codec)
+            _keep_in_file(runtime, file, durability, codec, role)
         super().__init__(runtime)
         if not isinstance(gates, Iterable):
             raise TypeError(f"gates= takes several gates, in a list, not {gates!r}")
@@ -400,6 +407,24 @@ class TaskManager(ById):
         """Wait until everything that was submitted or has ended so far is on disk."""
         return self._runtime.flush()
 
+    def enqueue_in(
+        self,
+        connection: sqlite3.Connection,
+        func: Callable[P, Any],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> TaskHandle[Any]:
+        """Write a task within a transaction of yours on the same file: with it, or not at all.
+
+        It starts within a second of your commit, or at once after ``wake()``.
+        """
+        return self._runtime.enqueue_in(connection, recipe_of(func), args, kwargs)
+
+    def wake(self) -> None:
+        """Look at once for what transactions have left in the file."""
+        self._runtime.look_at_file()
+
     def as_executor(self) -> ManagerExecutor:
         """This manager as a ``concurrent.futures.Executor``, for code that takes one."""
         return ManagerExecutor(self._runtime)
@@ -476,9 +501,15 @@ def _refuse_unnamed(file: object, others: tuple[object, ...]) -> None:
 
 
 def _keep_in_file(
-    runtime: Runtime, file: str | os.PathLike[str], durability: Durability, codec: Codec | None
+    runtime: Runtime,
+    file: str | os.PathLike[str],
+    durability: Durability,
+    codec: Codec | None,
+    role: Role,
 ) -> None:
     """Let ``runtime`` keep its tasks in ``file``."""
+    if role not in {"any", "client"}:
+        raise ValueError(f"role is 'any' or 'client', not {role!r}")
     # Whoever keeps nothing pays for none of these.
     from ._runtime.durable import Durable  # noqa: PLC0415
     from .codecs import MsgpackCodec  # noqa: PLC0415
@@ -487,7 +518,15 @@ def _keep_in_file(
     from .stores.sqlite import SqliteStore  # noqa: PLC0415
 
     store = SqliteStore(file, durability=durability)
-    runtime.keep_in(Durable(runtime, store, codec or MsgpackCodec(), REGISTRY, Lead(file)))
+    durable = Durable(
+        runtime,
+        store,
+        codec or MsgpackCodec(),
+        REGISTRY,
+        Lead(file),
+        may_lead=role != "client",
+    )
+    runtime.keep_in(durable)
 
 
 def _limit(limit: int | Adaptive) -> int | Adaptive:

@@ -389,6 +389,10 @@ class Store(Protocol):
         """Leave a request for the leader, as safe as a commit; its number."""
         ...
 
+    def post_in(self, connection: Any, kind: str, body: bytes) -> int:
+        """The same within a transaction of somebody else's, which has this store open."""
+        ...
+
     def requests(self, limit: int = 1_000) -> list[Request]:
         """The requests nobody has handled yet, the oldest first."""
         ...

@@ -201,6 +201,14 @@ class Bus:
                     listener.buffer.extend(changes)
                 listener.wake()
 
+    def tell(self, changes: Sequence[Change | GateChange | Gap]) -> None:
+        """Tell everybody of changes that happened in another process."""
+        for listener in self._listeners:
+            if listener.wants_all():
+                with self.lock:
+                    listener.buffer.extend([c for c in changes if not isinstance(c, Gap)])
+                listener.wake()
+
     def wake_observer(self) -> None:
         """Have the observer thread look at the buffers; it is started when first needed."""
         if self._thread is None:

@@ -328,6 +328,8 @@ class Doors:
             return False
         if runtime.journal is not None and not runtime.journal.idle:
             return False
+        if runtime.follower is not None and not runtime.follower.is_quiet:
+            return False
         with runtime.lock:
             return runtime.engine.is_quiet(_count_running(apart), _keeps)
 

@@ -1,23 +1,24 @@
-"""What a runtime with a store does beyond one without: it remembers, and it recovers.
+"""What a runtime with a store does beyond one without: it remembers, and it shares.
 
-On open, tasks that were WAITING or PENDING go on as they were. One that was RUNNING has lost its
-process: it runs again, unless it asked not to, or this has happened ``max_crashes`` times. Rows are
-read one after another and what has ended stays in the store until somebody asks for it, so a file
-may hold far more than memory.
+One process *leads*: its engine decides, its journal writes. Any other that opens the same file
+*follows*: see ``desk`` for the leader's side of that, and ``follower`` for theirs.
 """
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from weakref import WeakValueDictionary
 
 from .._core.info import TaskInfo
 from .._core.outcome import Err
-from .._core.states import RUNNING
-from .._core.task import Attempt
-from ..errors import StoreError, StoreLockedError, TaskCrashedError, TaskDependencyError
+from ..errors import DuplicateTaskError, NotDurableError, StoreError, TaskError
+from .desk import Desk
+from .entering import holder_of_key
+from .follower import Follower
 from .journal import Journal
 from .records import Records
+from .recovery import Recovery
 from .stored_job import StoredJob
 
 if TYPE_CHECKING:
@@ -41,6 +42,18 @@ class Lease(Protocol):
         """Lead, if nobody does."""
         ...
 
+    def take_over(self) -> bool:
+        """Lead in place of one that is silent."""
+        ...
+
+    def beat(self) -> None:
+        """Show that this process is alive."""
+        ...
+
+    def sign_of_life(self) -> object:
+        """Something that is different after each ``beat`` of whoever leads."""
+        ...
+
     def release(self) -> None:
         """Lead no more."""
         ...
@@ -50,107 +63,106 @@ class Durable:
     """The store of a runtime, and what goes through it; see the module."""
 
     def __init__(
-        self, runtime: Runtime, store: Store, codec: Codec, registry: Registry, lease: Lease
+        self,
+        runtime: Runtime,
+        store: Store,
+        codec: Codec,
+        registry: Registry,
+        lease: Lease,
+        *,
+        may_lead: bool = True,
     ) -> None:
         self._runtime = runtime
         self.store = store
+        self._codec = codec
         self._lease = lease
+        self._may_lead = may_lead
         self.records = Records(runtime, codec, registry)
         self.journal = Journal(
-            store, self.records, runtime.clock.now, runtime.pump.wake, self._fenced
+            store, self.records, runtime.clock.now, runtime.pump.wake, runtime.on_fenced
         )
+        self.mine: WeakValueDictionary[str, StoredJob] = WeakValueDictionary()
+        """The jobs of this process that went, or go, through the store to whoever leads."""
         self._keys: dict[str, str] = {}
         """Of the tasks that have ended: key to id."""
-        self._loaded: dict[str, StoredJob] = {}
-        self.fenced: StoreError | None = None
+        self._desk: Desk | None = None
+        self.beat = lease.beat
+        self.sign_of_life = lease.sign_of_life
 
     # -- opening and closing -------------------------------------------------------------------
 
     def open(self) -> None:
-        """Take the lead, and take in what is in the store. Blocks; not for an event loop."""
+        """Lead or follow. Blocks while a store is read; not for an event loop."""
         self.store.open()
         try:
-            if not self._lease.try_take():
-                raise StoreLockedError(  # noqa: TRY301
-                    "another process has the file open and leads. Stop it first"
+            if not (self._may_lead and self._take_lead(silent=False)):
+                take_lead = self._take_lead if self._may_lead else None
+                self._runtime.follower = Follower(
+                    self._runtime, self, self.store, self._codec, take_lead
                 )
-            before, self.fenced = self.journal.epoch, None
-            epoch = self.store.take_lead()
-            if not before or epoch != before + 1:
-                self._runtime.begin_anew()
-                self._recover(epoch)
-            else:  # closed and opened again, and nobody else was here in between
-                self.journal.start(epoch, self.store.last_seq())
+                self._runtime.follower.open()
         except BaseException:
             self._lease.release()
             self.store.close()
             raise
 
+    def _take_lead(self, silent: bool) -> bool:  # noqa: FBT001  # it is a callback
+        """Lead from now on, if nobody does, or whoever does has been ``silent`` for long."""
+        if not (self._lease.take_over() if silent else self._lease.try_take()):
+            return False
+        runtime, before = self._runtime, self.journal.epoch
+        epoch = self.store.take_lead()
+        with runtime.pump.between_turns():
+            if before and epoch != before + 1:
+                runtime.begin_anew()  # others were here meanwhile: what there is, is in the store
+            self.journal.start(epoch, self.store.last_seq())
+            if not before or epoch != before + 1:
+                self._keys = dict(self.store.keys())
+                Recovery(runtime, self.store, self.records, self.journal).run(self.mine)
+            runtime.follower, runtime.journal = None, self.journal
+            runtime.unpublished = self.journal.unpublished
+        self._desk = self.journal.desk = Desk(runtime, self, self.store, self._codec)
+        self._desk.open()
+        runtime.pump.wake()
+        return True
+
     def close(self) -> None:
         """Write what there is, and let go of the file."""
+        follower, self._runtime.follower = self._runtime.follower, None
+        if follower is not None:
+            follower.close()
+        if self._desk is not None:
+            self._desk.close()
+            self._desk = self.journal.desk = None
         self.journal.stop()
         self._lease.release()
         self.store.close()
 
-    def _fenced(self, error: StoreError) -> None:
-        self.fenced = error
-        self._runtime.on_fenced(error)
+    def wake(self) -> None:
+        """Look at once for what other transactions have left in the store."""
+        if self._desk is not None:
+            self._desk.wake()
 
-    # -- recovery ------------------------------------------------------------------------------
+    # -- what has ended, and is asked for ------------------------------------------------------
 
-    def _recover(self, epoch: int) -> None:
-        runtime = self._runtime
-        self.journal.start(epoch, self.store.last_seq())
-        self._keys = dict(self.store.keys())
-        self._loaded = {}
-        offset = runtime.wall_offset()
-        crashed = 0
-        with runtime.lock:
-            now = runtime.clock.now()
-            for row in self.store.unfinished():
-                job, problem = self.records.job(row, offset, self._resolve)
-                self._loaded[job.id] = job
-                verdict = Err(problem, raised=False) if problem is not None else None
-                if row.status == RUNNING.value and job.spec.executor != "external":
-                    crashed += 1
-                    verdict = verdict or self._crashed(job, now)
-                    self.journal.note(job, offset)
-                runtime.engine.restore(job, now, verdict)
-        self._loaded = {}
-        if crashed:
-            logger.warning(
-                "%d tasks were running when the program last ended without a word", crashed
-            )
-
-    def _crashed(self, job: StoredJob, now: float) -> Err | None:
-        """Count that the process of ``job`` died under it; the verdict, if that was the end."""
-        notes, spec = job.noted, job.spec
-        notes.crashes += 1
-        notes.attempts.append(Attempt(job.attempt, job.started_at, now, "crashed", None))
-        if spec.on_crash == "retry" and notes.crashes < spec.max_crashes:
-            return None
-        times = f"{notes.crashes} times" if notes.crashes > 1 else "once"
-        why = "which is max_crashes" if spec.on_crash == "retry" else "and on_crash is 'fail'"
-        text = f"{job.label} was running when its process died, {times}, {why}"
-        return Err(TaskCrashedError(text, job.id), raised=False, crashed=True)
-
-    def _resolve(self, id: str) -> Job:
-        """A job that another one names: of those taken in already, or one that has ended."""
-        known = self._loaded.get(id) or cast("Job | None", self._runtime.engine.tasks.get(id))
-        if known is None:
-            row = self.store.rows([id]).get(id)
-            if row is None:
-                raise TaskDependencyError(f"{id!r} has been forgotten, so nothing can depend on it")
-            known, _ = self.records.job(row, self._runtime.wall_offset(), self._resolve)
-            self._loaded[id] = known
-        return known
-
-    # -- what has ended, and is asked for ----------------------------------------------------------
+    def read(self, row: Row) -> StoredJob:
+        """The job that ``row`` stands for, as it is; nobody takes it in."""
+        return Recovery(self._runtime, self.store, self.records, self.journal).read(row)
 
     def recall(self, id: str) -> Job | None:
-        """A job that has ended and is only in the store by now."""
+        """A job that only the store knows: one that has ended, or, while we follow, any."""
         row = self.store.rows([id]).get(id)
-        return self._adopt(row) if row is not None else None
+        if row is None:
+            return None
+        job, runtime = self.read(row), self._runtime
+        if runtime.follower is not None:
+            return self.mine.setdefault(id, job)
+        with runtime.lock:
+            known = runtime.engine.tasks.get(id)
+            if known is None and job.outcome is not None:
+                runtime.engine.remember(job)
+                known = job
+        return cast("Job | None", known)
 
     def look_for_key(self, job: Job) -> None:
         """See to it that the engine knows who has the key of ``job``, even if that has ended."""
@@ -158,30 +170,22 @@ class Durable:
         if key is not None and key in self._keys and key not in self._runtime.engine.keys:
             self.recall(self._keys[key])
 
-    def _adopt(self, row: Row) -> Job | None:
-        runtime = self._runtime
-        job, _ = self.records.job(row, runtime.wall_offset(), self._resolve)
-        with runtime.lock:
-            known = runtime.engine.tasks.get(job.id)
-            if known is None and job.outcome is not None:
-                runtime.engine.remember(job)
-                known = job
-        return cast("Job | None", known)
-
     def infos(self, wanted: Callable[[Task], bool]) -> list[TaskInfo]:
-        """Pictures of the jobs that have ended and are only in the store, the oldest first."""
+        """Pictures of the jobs that only the store knows, the oldest first."""
         runtime, found = self._runtime, list[TaskInfo]()
         offset, before = runtime.wall_offset(), None
         while page := self.store.finished(before, _PAGE):
             before = page[-1].seq
             for row in page:
-                if row.id not in runtime.engine.tasks:
-                    job, _ = self.records.job(row, offset, self._resolve)
-                    if wanted(job):
-                        found.append(TaskInfo.of(job, offset))
-        return found[::-1]
+                if row.id not in runtime.engine.tasks and wanted(job := self.read(row)):
+                    found.append(TaskInfo.of(job, offset))
+        found.reverse()
+        if runtime.follower is not None:
+            unfinished = (self.read(row) for row in self.store.unfinished())
+            found += [TaskInfo.of(job, offset) for job in unfinished if wanted(job)]
+        return found
 
-    # -- what is said --------------------------------------------------------------------------
+    # -- what comes in, and what is said -------------------------------------------------------
 
     def prepare(self, job: Job) -> None:
         """Pack a new job for the store; raises if it cannot be kept there."""
@@ -189,6 +193,35 @@ class Durable:
             error = self.journal.sick
             raise type(error)(f"{job.label} cannot be stored: {error}", job.id)
         self.records.prepare(cast("StoredJob", job))
+
+    def leave_in(self, connection: Any, job: Job) -> None:
+        """Leave a new job in the store as a request, within the transaction of ``connection``."""
+        if not isinstance(job, StoredJob):
+            raise NotDurableError(
+                f"{job.label} says durable=False, and so cannot be written", job.id
+            )
+        row = self.records.row(job, self._runtime.wall_offset())
+        self.store.post_in(connection, "submit", self._codec.encode([*row], job.label))
+        self.mine[job.id] = job
+
+    def take_in(self, job: StoredJob) -> None:
+        """Take in a job that came through the store; what is wrong with it becomes its end."""
+        runtime = self._runtime
+        self.look_for_key(job)
+        with runtime.lock:
+            now = runtime.clock.now()
+            known = holder_of_key(job, runtime.engine.keys)
+            if known is None:
+                job.seq = 0
+                try:
+                    runtime.engine.add(job, now)
+                except DuplicateTaskError:
+                    logger.warning("%s came in twice, and is one task", job.label)
+                except (TaskError, ValueError) as error:
+                    verdict = error if isinstance(error, TaskError) else StoreError(str(error))
+                    runtime.engine.restore(job, now, Err(verdict, raised=False))
+        if known is not None:
+            self.store.write_note(f"alias:{job.id}", known.id)
 
     def keep_checkpoint(self, job: Job, value: Any) -> None:
         """Store the checkpoint of a running job; under the engine's lock."""

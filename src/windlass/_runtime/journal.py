@@ -26,7 +26,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core.change import Moves
 from .._core.states import TERMINAL
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..ports import Line, Store
+    from .desk import Desk
     from .job import Job
     from .records import Records
     from .run import Run
@@ -53,8 +54,8 @@ class Entry:
     """What one turn has to write, and what is to be done when that is safe."""
 
     __slots__ = (
-        "checkpoints", "deletes", "ended", "lines", "moves", "new", "promises", "rows", "runs",
-        "steps", "stops",
+        "checkpoints", "deletes", "ended", "handled", "lines", "moves", "new", "news", "promises",
+        "rows", "runs", "steps", "stops",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -66,6 +67,9 @@ class Entry:
         self.checkpoints: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, str, bytes]] = []
         self.lines: list[Line] = []
+        self.handled: list[int] = []
+        self.news: list[Any] = []
+        """For the clients: each change as what makes a Change."""
         self.promises: list[Promise[None]] = []
         """To be kept when all this is safe."""
         self.runs: list[Run] = []
@@ -77,6 +81,7 @@ class Entry:
         return bool(
             self.rows or self.moves or self.moves.circuits or self.promises or self.runs
             or self.stops or self.checkpoints or self.steps or self.lines or self.deletes
+            or self.handled
         )  # fmt: skip
 
 
@@ -106,6 +111,7 @@ class Journal:
         self._seq = 0
         self._next = Entry()  # for what is said between two turns
         self.epoch = 0
+        self.desk: Desk | None = None
         self.sick: StoreError | None = None
         """Why nothing can be stored at present."""
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
@@ -131,6 +137,8 @@ class Journal:
                 if after in TERMINAL:
                     entry.ended.append(job)
         self.unpublished.update(entry.ended)
+        if self.desk is not None and self.desk.has_clients:
+            entry.news = [self._records.news(move, offset) for move in moves]
         for job in changed:
             self.note(job, offset, entry)
         return entry
@@ -208,7 +216,7 @@ class Journal:
         warned = self._now()
         while True:
             try:
-                self._store.commit(self.epoch, _batch(entries))
+                self._store.commit(self.epoch, self._batch(entries))
             except StoreLockedError as error:
                 if self._now() - warned > _WARN_EVERY:
                     warned = self._now()
@@ -225,6 +233,8 @@ class Journal:
                 if self.sick is not None:
                     logger.warning("tasks are stored again")
                     self.sick = None
+                if self.desk is not None:
+                    self.desk.tell_clients()
                 return entries
             if self._closing:
                 return []
@@ -241,22 +251,24 @@ class Journal:
             entry.new = []
         self._wake()
 
-
-def _batch(entries: Sequence[Entry]) -> Batch:
-    """What ``entries`` come to: the last state of each row, once."""
-    batch = Batch()
-    rows: dict[int, Row | Update] = {}
-    for entry in entries:
-        for seq, new in entry.rows.items():
-            before = rows.get(seq)
-            if isinstance(new, Update) and isinstance(before, Row):
-                rows[seq] = before._replace(**new._asdict())
-            else:
-                rows[seq] = new
-        batch.checkpoints += entry.checkpoints
-        batch.steps += entry.steps
-        batch.lines += entry.lines
-        batch.deletes += entry.deletes
-    batch.inserts = [row for row in rows.values() if isinstance(row, Row)]
-    batch.updates = [row for row in rows.values() if isinstance(row, Update)]
-    return batch
+    def _batch(self, entries: Sequence[Entry]) -> Batch:
+        """What ``entries`` come to: the last state of each row, once."""
+        batch = Batch()
+        rows: dict[int, Row | Update] = {}
+        for entry in entries:
+            for seq, new in entry.rows.items():
+                before = rows.get(seq)
+                if isinstance(new, Update) and isinstance(before, Row):
+                    rows[seq] = before._replace(**new._asdict())
+                else:
+                    rows[seq] = new
+            batch.checkpoints += entry.checkpoints
+            batch.steps += entry.steps
+            batch.lines += entry.lines
+            batch.deletes += entry.deletes
+            batch.handled += entry.handled
+        if news := [item for entry in entries for item in entry.news]:
+            batch.news = self._records.packed_news(news)
+        batch.inserts = [row for row in rows.values() if isinstance(row, Row)]
+        batch.updates = [row for row in rows.values() if isinstance(row, Update)]
+        return batch

@@ -35,6 +35,7 @@ from .stored_job import NEVER_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from .._core.change import Moves, Transition
     from .._core.outcome import Outcome
@@ -110,6 +111,10 @@ class Pump:
         self._inbox.append((run.job, run.number, outcome))
         if wake and not self.awake:
             self.wake()
+
+    def between_turns(self) -> AbstractContextManager[object]:
+        """Keeps turns from beginning while something is exchanged that a turn builds on."""
+        return self._turning
 
     @property
     def turning(self) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from .._core.change import Change
 from .._core.outcome import Cancelled, Err, Lost, Ok
 from .._core.spec import Spec
 from .._core.states import COMPLETED, TaskPriority, TaskStatus
@@ -30,6 +31,7 @@ from .stored_job import UNKNOWN, StoredJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .._core.change import Transition
     from .._core.outcome import Outcome
     from ..ports import Codec
     from .job import Job
@@ -117,6 +119,17 @@ class Records:
             self._packed_outcome(job, outcome) if outcome is not None else None,
             job.seq,
         )
+
+    def news(self, move: Transition, offset: float) -> list[Any]:
+        """What clients are told of a move: the parts of a Change, but for the error."""
+        change = Change.of(move, offset)
+        before = change.before.value if change.before is not None else None
+        parts = [change.task_id, change.name, change.type, before, change.after.value, change.at]
+        return [*parts, change.attempt, change.cause]
+
+    def packed_news(self, news: list[Any]) -> bytes:
+        """News as bytes."""
+        return self._codec.encode(news, "news")
 
     def value(self, value: Any, what: str) -> bytes:
         """A checkpoint, or the result of a step."""

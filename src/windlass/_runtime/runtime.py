@@ -24,9 +24,11 @@ from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err, Ok
 from .._core.pools import Traits
-from .._core.states import FAILED, PENDING, RUNNING
+from .._core.states import CANCELLED, FAILED, PENDING, RUNNING
 from ..errors import (
+    InvalidTaskStateError,
     ManagerClosedError,
+    NotDurableError,
     TaskDependencyError,
     TaskNotFoundError,
 )
@@ -43,7 +45,7 @@ from .portal import Portal
 from .pump import Pump
 from .recipe import ForCall
 from .run import Run
-from .stored_job import NEVER_STORED, UNKNOWN, StoredJob
+from .stored_job import EXTERNAL, NEVER_STORED, UNKNOWN, StoredJob
 from .wait import Promise
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from ..ports import Clock, Executor
     from .current import Link
     from .durable import Durable
+    from .follower import Follower
     from .journal import Journal
     from .recipe import Recipe
 
@@ -66,7 +69,6 @@ logger = logging.getLogger("windlass")
 # The wall clock was set, or has drifted, if it is so many seconds away from where it was.
 _CLOCK_WAS_SET = 0.01
 
-EXTERNAL = "external"
 BY_HAND = Traits(slots=sys.maxsize, local=False, manual=True)
 
 _get_running_loop = asyncio._get_running_loop
@@ -93,6 +95,8 @@ class Runtime:
         self._settings = {"executors": {**traits, EXTERNAL: BY_HAND, UNKNOWN: none}, **limits}
         self.engine = Engine(**self._settings)
         self.durable: Durable | None = None
+        self.follower: Follower | None = None
+        """While another process leads."""
         self.journal: Journal | None = None
         self.unpublished: AbstractSet[Any] = frozenset()
         """The jobs that have ended, which nobody may know before it is on disk."""
@@ -126,7 +130,7 @@ class Runtime:
             shape.check(args, kwargs)
         if recipe.vetted_by is not self:
             self.vet(recipe)
-        if recipe.call is not None or self.journal is not None:
+        if recipe.call is not None or self.durable is not None:
             return self.submit_job(self.job(recipe, args, kwargs))
         handles = find_handles(args, kwargs) if args or kwargs else None
         # An empty context is not kept: one object less for the collector to trace.
@@ -150,6 +154,9 @@ class Runtime:
         """Take in a job that was made by ``job``; one with a known key gives way to that."""
         if self.durable is not None:
             self.durable.look_for_key(job)
+            if self.follower is not None and isinstance(job, StoredJob):
+                self.follower.submit([job])
+                return TaskHandle(job, self)
         with self.lock:
             if not self.accepting and not job.held:
                 raise closed_error()
@@ -164,6 +171,9 @@ class Runtime:
         if self.durable is not None:
             for job in jobs:
                 self.durable.look_for_key(job)
+            if self.follower is not None and all(isinstance(job, StoredJob) for job in jobs):
+                self.follower.submit(cast("Sequence[StoredJob]", jobs))
+                return [TaskHandle(job, self) for job in jobs]
         while True:
             with self.lock:
                 if not self.accepting:
@@ -243,7 +253,7 @@ class Runtime:
         if not isinstance(task, str):
             raise TypeError(f"a task is named by its handle or its id, not by {task!r}")
         job = cast("Job | None", self.engine.tasks.get(task))
-        if job is None and self.durable is not None:
+        if job is None and self.durable is not None and self.home is not None:
             job = self.durable.recall(task)
         return job
 
@@ -253,6 +263,9 @@ class Runtime:
         Those that were registered where no event loop was running belong to the one here.
         """
         loop = self.loop_here()
+        if self.follower is not None and isinstance(job, StoredJob):
+            self.follower.ask("execute", job.id)
+            return TaskHandle(job, self)
         with self.lock:
             if not self.accepting:
                 raise closed_error()
@@ -268,6 +281,9 @@ class Runtime:
 
     def cancel(self, job: Job, cause: str = "asked") -> bool:
         """Cancel a job; False if it had ended."""
+        if self.follower is not None and isinstance(job, StoredJob):
+            self.follower.ask("cancel", job.id, cause)
+            return job.outcome is None
         with self.lock:
             cancelled = self.engine.cancel(job, self.clock.now(), cause)
         self.pump.wake()
@@ -275,6 +291,8 @@ class Runtime:
 
     def retry(self, job: Job, *, downstream: bool = False) -> TaskHandle[Any]:
         """Give an ended job another run."""
+        if self.follower is not None and isinstance(job, StoredJob):
+            return self._retry_elsewhere(job, self.follower, downstream=downstream)
         with self.lock:
             if not self.accepting:
                 raise closed_error()
@@ -285,6 +303,17 @@ class Runtime:
         self.pump.wake()
         kind = ExternalTask if job.spec.executor == EXTERNAL else TaskHandle
         return kind(cast("Job", renewed[0]), self)
+
+    def _retry_elsewhere(
+        self, job: StoredJob, follower: Follower, *, downstream: bool
+    ) -> TaskHandle[Any]:
+        if job.status not in {FAILED, CANCELLED}:
+            raise InvalidTaskStateError(
+                f"only a task that failed or was cancelled can be retried; {job.label} is "
+                f"{job.status}",
+                job.id,
+            )
+        return TaskHandle(follower.retry(job, downstream=downstream), self)
 
     def _renewed(self, old: Job, now: float) -> Job:
         new = old.renewed(now)
@@ -522,14 +551,16 @@ class Runtime:
 
     def keep_in(self, durable: Durable) -> None:
         """Keep tasks in a store from now on."""
-        self.durable, self.journal = durable, durable.journal
-        self.unpublished = durable.journal.unpublished
+        self.durable = durable
         # Unlike a random one, this sorts by time: an index of a file grows at its end.
         self._prefix = f"{int(self.clock.wall() * 1000):x}{os.urandom(2).hex()}-"
 
     def flush(self) -> Promise[None]:
         """A wait until everything that was said so far is on disk."""
         stored: Promise[None] = Promise(self, "storing")
+        if self.follower is not None:
+            self.follower.flush(stored)
+            return stored
         if self.journal is None or self.home is None:
             stored.keep(None)
             return stored
@@ -537,6 +568,25 @@ class Runtime:
             self.journal.upcoming.promises.append(stored)
         self.pump.wake()
         return stored
+
+    def enqueue_in(
+        self, connection: Any, recipe: Recipe, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> TaskHandle[Any]:
+        """Leave a task in the store, within somebody's own transaction there."""
+        if self.durable is None:
+            raise NotDurableError(
+                "enqueue_in writes into the manager's file, and this one has none: open it with "
+                "TaskManager('jobs.db')"
+            )
+        recipe.shape.check(args, kwargs)
+        job = self.job(recipe, args, kwargs)
+        self.durable.leave_in(connection, job)
+        return TaskHandle(job, self)
+
+    def look_at_file(self) -> None:
+        """Look at once for what transactions have left in the store."""
+        if self.durable is not None:
+            self.durable.wake()
 
     def stored(self, handle: TaskHandle[Any]) -> Promise[Any]:
         """A wait until the task of ``handle`` is on disk; StoreError if it never is."""
@@ -546,7 +596,7 @@ class Runtime:
 
     def keep_when_stored(self, promise: Promise[Any], handle: TaskHandle[Any]) -> None:
         """Keep ``promise`` with ``handle`` when its task is on disk, or break it if it never is."""
-        if self.journal is None:
+        if self.durable is None:
             promise.keep(handle)
             return
         safe, job = self.flush(), handle._job

@@ -93,6 +93,20 @@ class Lead:
             self._new.replace(self.path)
             return taken
 
+    def beat(self) -> None:
+        """Show that this process, which leads, is alive."""
+        if self._file is not None:
+            with suppress(OSError):
+                os.utime(self._file)
+
+    def sign_of_life(self) -> object:
+        """Something that is different after each ``beat`` of whoever leads."""
+        try:
+            seen = self.path.stat()
+        except OSError:
+            return None
+        return seen.st_ino, seen.st_mtime_ns
+
     def release(self) -> None:
         """Let somebody else lead; called again it does nothing."""
         with _no_forks:

@@ -1,0 +1,153 @@
+"""The desk: where the leader takes in what other processes, or other transactions, ask of it.
+
+A request is a row in the store. It is handled once: what follows from it is written in the same
+commit that takes it away. Whoever leaves one rings the leader's bell; a look every second finds the
+rest. While there are clients, every commit carries the news of what it changed, and rings them.
+
+The desk also shows that the leader is alive, from a thread of its own: whatever keeps the user's
+event loop busy does not make this process look dead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ..errors import StoreError, TaskError
+from ..ports import Row
+from .bell import Bell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ..ports import Codec, Request, Store
+    from .durable import Durable
+    from .runtime import Runtime
+
+logger = logging.getLogger("windlass")
+
+LOOK_EVERY = 1.0
+BEAT_EVERY = 2.0
+_CLIENT_IS_GONE = 10.0
+LEADER = "leader"
+
+
+class Desk:
+    """Of one leader, from ``open`` to ``close``; see the module."""
+
+    def __init__(self, runtime: Runtime, durable: Durable, store: Store, codec: Codec) -> None:
+        self._runtime = runtime
+        self._durable = durable
+        self._store = store
+        self._codec = codec
+        self._bell = Bell()
+        self._clients: dict[int, float] = {}
+        self._taken: set[int] = set()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody wants to hear news."""
+        return bool(self._clients)
+
+    def open(self) -> None:
+        """Tell where the bell is, and begin to look."""
+        self._store.write_note(LEADER, f"{self._bell.port} {os.getpid()} {socket.gethostname()}")
+        self._thread = threading.Thread(target=self._run, name="windlass-desk", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closing = True
+        self._bell.ring(self._bell.port)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._bell.close()
+
+    def wake(self) -> None:
+        """Have a look at once."""
+        self._bell.ring(self._bell.port)
+
+    def tell_clients(self) -> None:
+        """There is news."""
+        for port in tuple(self._clients):
+            self._bell.ring(port)
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        clock, beaten = self._runtime.clock.now, 0.0
+        while not self._closing:
+            now = clock()
+            if now - beaten >= BEAT_EVERY:
+                beaten = now
+                self._durable.beat()
+                for port, seen in tuple(self._clients.items()):
+                    if now - seen > _CLIENT_IS_GONE:
+                        del self._clients[port]
+            try:
+                self._look()
+            except StoreError as error:
+                logger.warning("requests of other processes wait: %s", error)
+            except Exception:
+                logger.exception("a request of another process cannot be understood")
+            for port in self._bell.wait(LOOK_EVERY):
+                if port != self._bell.port:
+                    self._clients[port] = clock()
+
+    def _look(self) -> None:
+        requests = self._store.requests()
+        self._taken.intersection_update(request.number for request in requests)
+        for request in requests:
+            if request.number not in self._taken:
+                self._taken.add(request.number)
+                self._handle(request)
+
+    def _handle(self, request: Request) -> None:
+        body = self._codec.decode(request.body, "a request")
+        handle = _KINDS.get(request.kind)
+        runtime = self._runtime
+        try:
+            if handle is None:
+                raise TaskError(f"a request of the unknown kind {request.kind!r}")  # noqa: TRY301
+            handle(self, *body)
+        except TaskError as error:
+            logger.warning("a request of another process is refused: %s", error)
+        finally:
+            with runtime.lock:
+                self._durable.journal.upcoming.handled.append(request.number)
+            runtime.pump.wake()
+
+    def _submit(self, *fields: Any) -> None:
+        row = Row(*fields)
+        durable = self._durable
+        job = durable.mine.get(row.id)
+        if job is None or job.seq:
+            job = durable.read(row)
+        else:
+            job.packed = row.call
+        durable.take_in(job)
+
+    def _cancel(self, id: str, cause: str) -> None:
+        if (job := self._runtime.find(id)) is not None:
+            self._runtime.cancel(job, cause)
+
+    def _execute(self, id: str) -> None:
+        if (job := self._runtime.find(id)) is not None and job.outcome is None:
+            self._runtime.release(job)
+
+    def _retry(self, id: str, downstream: bool) -> None:  # noqa: FBT001  # as it was packed
+        if (job := self._runtime.find(id)) is not None:
+            self._runtime.retry(job, downstream=downstream)
+
+
+_KINDS: Mapping[str, Callable[..., None]] = {
+    "submit": Desk._submit,
+    "cancel": Desk._cancel,
+    "execute": Desk._execute,
+    "retry": Desk._retry,
+}

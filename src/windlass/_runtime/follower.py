@@ -1,0 +1,243 @@
+"""The follower: a manager on a file in which another process leads.
+
+It has no tasks of its own. What it is asked for it leaves in the store as a request; what becomes
+of its tasks it hears as news, each time the leader has committed some, and reads in the store
+where news is missing. Its handles are those of any manager: their jobs just change somewhere else.
+
+When the leader dies, or has been silent for too long, a follower takes the lead (unless it was told
+never to), and its jobs go on in its own engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from .._core.change import Change, Gap
+from .._core.outcome import Err
+from .._core.states import FAILED, TERMINAL, TaskStatus
+from ..errors import StoreError
+from .bell import Bell
+from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..ports import Codec, Store
+    from .durable import Durable
+    from .runtime import Runtime
+    from .stored_job import StoredJob
+    from .wait import Promise
+
+logger = logging.getLogger("windlass")
+
+_TRY_EVERY = 0.2
+_RESYNC_EVERY = 5.0
+SILENT = 10.0
+"""After so many seconds without a sign of life the leader is replaced."""
+
+
+class Follower:
+    """Of one manager, while another process leads; see the module."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        durable: Durable,
+        store: Store,
+        codec: Codec,
+        take_lead: Callable[[bool], bool] | None,
+    ) -> None:
+        self._runtime = runtime
+        self._durable = durable
+        self._store = store
+        self._codec = codec
+        self._take_lead = take_lead
+        self._bell = Bell()
+        self._outbox: deque[tuple[str, bytes, StoredJob | None, Promise[Any] | None]] = deque()
+        self._open: dict[str, StoredJob] = {}
+        """The tasks of this process that have not ended, as far as it knows."""
+        self._leader = 0
+        self._heard = 0
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._heard = max((number for number, _ in self._store.news(0)), default=0)
+        self._thread = threading.Thread(target=self._run, name="windlass-follower", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave what is still to be left, and listen no more."""
+        self._closing = True
+        self._bell.ring(self._bell.port)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        self._bell.close()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether every request has been left, and every task of ours has ended."""
+        mine = self._take_lead is not None and self._open
+        return not (self._outbox or mine)
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def submit(self, jobs: Iterable[StoredJob]) -> None:
+        """Have the leader take in ``jobs``."""
+        offset = self._runtime.wall_offset()
+        for job in jobs:
+            self._durable.mine[job.id] = self._open[job.id] = job
+            row = self._durable.records.row(job, offset)
+            self._post("submit", [*row], job)
+        self._bell.ring(self._bell.port)
+
+    def ask(self, kind: str, *body: Any) -> None:
+        """Leave any other request."""
+        self._post(kind, [*body], None)
+        self._bell.ring(self._bell.port)
+
+    def retry(self, job: StoredJob, *, downstream: bool) -> StoredJob:
+        """Have an ended job given another run; what stands for that."""
+        new = job.renewed(self._runtime.clock.now())
+        self._durable.mine[new.id] = self._open[new.id] = new
+        self.ask("retry", job.id, downstream)
+        return new
+
+    def flush(self, promise: Promise[Any]) -> None:
+        """Keep ``promise`` when everything so far has been left."""
+        self._outbox.append(("", b"", None, promise))
+        self._bell.ring(self._bell.port)
+
+    def _post(self, kind: str, body: list[Any], job: StoredJob | None) -> None:
+        self._outbox.append((kind, self._codec.encode(body, kind), job, None))
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        clock = self._runtime.clock.now
+        looked = greeted = synced = beat_at = clock()
+        beat: object = None
+        callers: list[int] = [self._bell.port]
+        while not self._closing or self._outbox:
+            now = clock()
+            try:
+                self._leave_requests()
+                if now - greeted >= BEAT_EVERY or not self._leader:
+                    greeted = now
+                    self._greet()
+                if self._leader in callers or now - looked >= LOOK_EVERY:
+                    looked = now
+                    self._hear()
+                if now - synced >= _RESYNC_EVERY:
+                    synced = now
+                    self._look_for_all()
+                if (sign := self._durable.sign_of_life()) != beat:
+                    beat, beat_at = sign, now
+                silent = now - beat_at > SILENT
+                if self._take_lead is not None and not self._closing and self._take_lead(silent):
+                    return
+            except StoreError as error:
+                logger.warning("the file cannot be used at present: %s", error)
+                if self._closing:
+                    return
+            callers = self._bell.wait(_TRY_EVERY if self._take_lead else LOOK_EVERY)
+
+    def _leave_requests(self) -> None:
+        while self._outbox:
+            kind, body, job, promise = self._outbox[0]
+            try:
+                if kind:
+                    self._store.post(kind, body)
+            except StoreError as error:
+                if job is None:
+                    raise
+                self._end(job, FAILED, Err(error, raised=False))
+            self._outbox.popleft()
+            if promise is not None:
+                promise.keep(None)
+            if kind and not self._outbox:
+                self._bell.ring(self._leader)
+
+    def _greet(self) -> None:
+        """Tell the leader that there is somebody to be told news."""
+        note = self._store.read_note(LEADER)
+        self._leader = int(note.split()[0]) if note else 0
+        self._bell.ring(self._leader)
+
+    # -- hearing -------------------------------------------------------------------------------
+
+    def _hear(self) -> None:
+        changes: list[Change | Gap] = []
+        for number, packed in self._store.news(self._heard):
+            if number > self._heard + 1 and self._heard:
+                changes.append(Gap(number - self._heard - 1))
+                self._look_for_all()
+            self._heard = number
+            for item in self._codec.decode(packed, "news"):
+                id, name, kind, before, after, at, attempt, cause = item
+                change = Change(
+                    id, name, kind, _status(before), TaskStatus(after), at, attempt, cause
+                )
+                changes.append(change)
+                self._apply(change)
+        if changes:
+            self._runtime.bus.tell(changes)
+
+    def _apply(self, change: Change) -> None:
+        job = self._durable.mine.get(change.task_id)
+        if job is None or job.outcome is not None:
+            return
+        if change.after in TERMINAL:
+            self._look_for([job])
+        else:
+            job.status = change.after
+
+    def _look_for_all(self) -> None:
+        """Read in the store what became of our tasks: news may have been lost."""
+        self._look_for(list(self._open.values()))
+
+    def _look_for(self, jobs: list[StoredJob]) -> None:
+        for start in range(0, len(jobs), 500):
+            some = {job.id: job for job in jobs[start : start + 500]}
+            for id, row in self._store.rows([*some]).items():
+                self._update(some.pop(id), self._durable.read(row))
+            for job in some.values():
+                self._follow_key(job)
+
+    def _follow_key(self, job: StoredJob) -> None:
+        """Perhaps the leader knew another task with the key of ``job``."""
+        if job.notes is None or job.notes.key is None:
+            return
+        other = self._store.read_note(f"alias:{job.id}")
+        if other is not None:
+            row = self._store.rows([other]).get(other)
+            if row is not None and row.outcome is not None:
+                self._update(job, self._durable.read(row))
+
+    def _update(self, job: StoredJob, read: StoredJob) -> None:
+        if read.outcome is not None:
+            outcome, read.outcome = read.outcome, None
+            with self._runtime.lock:
+                job.become(read)
+            self._end(job, read.status, outcome)
+        else:
+            with self._runtime.lock:
+                job.status, job.run, job.started_at = read.status, read.run, read.started_at
+
+    def _end(self, job: StoredJob, status: TaskStatus, outcome: Any) -> None:
+        self._open.pop(job.id, None)
+        with self._runtime.lock:
+            job.status, job.outcome = status, outcome
+            watcher, job.watcher = job.watcher, None
+        if watcher is not None:
+            watcher(job)
+        if self._runtime.attendants:
+            self._runtime.pump.wake()
+
+
+def _status(value: str | None) -> TaskStatus | None:
+    return TaskStatus(value) if value is not None else None

@@ -1,7 +1,7 @@
 """Coroutines as tasks with an id, a status and a progress: a face of ``windlass.TaskManager``.
 
-The face keeps nothing of its own. What it is asked is read from ``manager.windlass``, so that a task
-of either is seen through both.
+The face keeps nothing of its own. What it is asked is read from ``manager.windlass``, so that a
+task of either is seen through both.
 """
 
 from __future__ import annotations

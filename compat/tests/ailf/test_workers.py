@@ -1,10 +1,13 @@
 """The Celery tasks, by a real worker that is started with the documented command."""
 
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from redis_server import free_port
 
 from ailf.messaging.redis import RedisClient, RedisConfig
 
@@ -135,6 +138,29 @@ def test_the_worker_knows_the_tasks_and_takes_json_only(tasks, worker):
     assert "untrusted content of type pickle" in worker.log.read_text()
     assert app.conf.task_acks_late
     assert app.conf.task_reject_on_worker_lost
+
+
+NOWHERE = """
+import os
+os.environ["CELERY_BROKER_URL"] = os.environ["CELERY_RESULT_BACKEND"] = os.sys.argv[1]
+from ailf.workers.celery_app import app
+from ailf.workers.tasks import process_document
+app.conf.result_backend_transport_options = {"retry_policy": {"max_retries": 2}}
+try:
+    process_document.delay("d")
+except ConnectionError as error:
+    print(error)
+"""
+
+
+def test_a_broker_that_is_not_there_is_named_with_how_long_it_was_tried():
+    url = f"redis://:secret@localhost:{free_port()}/0"
+    ran = subprocess.run(
+        [sys.executable, "-c", NOWHERE, url], stdout=subprocess.PIPE, text=True, check=True
+    )
+    address = url.removeprefix("redis://:secret@").removesuffix("/0")
+    assert f"was not sent: no answer from {address}, tried for " in ran.stdout
+    assert "secret" not in ran.stdout
 
 
 # -- a task that kills its worker ------------------------------------------------------------------

@@ -13,6 +13,7 @@ worker fails its task at once.
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -22,10 +23,14 @@ except ImportError as error:
         "tasks on a cluster need Celery, which is not installed: pip install 'celery[redis]'"
     ) from error
 
+from kombu.exceptions import OperationalError
+
+from ..messaging._server import address_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MAX_DELIVERIES", "RedeliveredTooOftenError", "app"]
+__all__ = ["MAX_DELIVERIES", "BrokerUnreachableError", "RedeliveredTooOftenError", "app"]
 
 MAX_DELIVERIES = 3
 _REMEMBERED = 24 * 3600
@@ -38,10 +43,30 @@ class RedeliveredTooOftenError(Exception):
     """The workers that were given this task died before it ended."""
 
 
+class BrokerUnreachableError(OperationalError, ConnectionError):
+    """A task could not be sent; Celery's own error, and Python's."""
+
+
 class CountedTask(celery.Task):  # type: ignore[misc]  # there are no types for it
     """A task whose deliveries are counted; the base of all tasks of the app."""
 
     abstract = True
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Send the task, as ``delay`` does."""
+        began = monotonic()
+        lost = (OperationalError, *getattr(self.backend, "connection_errors", ()))
+        try:
+            return super().apply_async(*args, **kwargs)
+        except Exception as error:
+            if not isinstance(error, lost) and not isinstance(error.__cause__, lost):
+                raise
+            servers = " or ".join(dict.fromkeys(map(address_of, (_BROKER, _BACKEND))))
+            raise BrokerUnreachableError(
+                f"{self.name} was not sent: no answer from {servers}, tried for "
+                f"{monotonic() - began:.1f} s. Start the server, or name another by "
+                "CELERY_BROKER_URL and CELERY_RESULT_BACKEND"
+            ) from error
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, unless it was delivered too often."""

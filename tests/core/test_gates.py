@@ -410,6 +410,18 @@ def test_a_faster_rate_counts_at_once_and_one_may_be_set_later():
     assert turnstiles.all["db"].breaker is None
 
 
+def test_nobody_waits_for_a_slower_rate_that_was():
+    room = room_with(Gate("api", rate=Rate(1, per=3600.0, burst=1)))
+    for id in "abc":
+        add(room, id, "api")
+    assert room.take() == ["a"]
+    turnstiles = room.engine.turnstiles
+    turnstiles.change(turnstiles.all["api"], room.now, rate=Rate(10, per=10.0, burst=1))
+    assert room.take() == []
+    room.later(1.0)
+    assert room.take() == ["b"]
+
+
 # -- being told about it ---------------------------------------------------------------------------
 
 

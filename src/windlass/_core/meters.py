@@ -40,6 +40,12 @@ class RateMeter:
         self._arrival = -inf
         """With a burst: when the next start would be due, were they spread evenly."""
 
+    def follow(self, rate: Rate, now: float) -> None:
+        """Go by ``rate`` from now on; nobody waits for a slower one that was."""
+        self.rate = rate
+        if rate.burst is not None:
+            self._arrival = min(self._arrival, now + rate.burst * (rate.per / rate.limit))
+
     def next(self, weight: int, now: float) -> float:
         """When so much may pass, if nothing else does before; ``now``: at once; inf: never."""
         starts, rate = self._starts, self.rate

@@ -333,7 +333,7 @@ class Turnstiles:
         if rate is not None:
             if gate.meter is None:
                 gate.meter = RateMeter(rate)
-            gate.meter.rate = rate
+            gate.meter.follow(rate, now)
         self.call(gate, now)
 
     def _turned(

@@ -35,6 +35,7 @@ class Door:
         self.name = gate.name
         self.slots = gate.slots
         self.rate: Rate | None = None
+        self._slowest = 0.0
         self.vague_until = now  # the engine remembers starts before a change, and may go by them
         self.max_pending = gate.max_pending
         self.behind: dict[Run, int] = {}
@@ -58,8 +59,8 @@ class Door:
         """Go by ``rate`` from now on, if it is another one."""
         if rate is None or rate == self.rate:
             return
-        pers = (rate.per, self.rate.per if self.rate is not None else 0.0)
-        self.vague_until = now + max(pers)
+        self._slowest = max(self._slowest, rate.per)
+        self.vague_until = now + self._slowest
         self.rate, self.starts = rate, []
         if rate.burst is not None:
             self.bucket = Fraction(rate.burst), Fraction(now)

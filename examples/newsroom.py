@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
-from windlass import Retry, TaskManager, current_task, task
+from windlass import Gate, Rate, Retry, TaskManager, current_task, task
 
 PAGES, TRIES = 100, 3
 REPORT = Path("newsroom.html").absolute()
@@ -37,9 +37,9 @@ class Missing:
 # --- the tasks ------------------------------------------------------------------------------------
 
 
-@task(timeout=2.0, retry=Retry(retries=TRIES - 1, delay=0.4))
+@task(timeout=2.0, retry=Retry(retries=TRIES - 1, delay=0.4), gates=["site"])
 async def fetch(port: int, number: int) -> str | Missing:
-    """A coroutine. A slow page times out, a busy one raises: both are tried again."""
+    """A coroutine. A slow page times out, a busy one raises: both are tried again, politely."""
     me, page = current_task(), b""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     me.defer(writer.close)  # however this ends
@@ -66,7 +66,7 @@ def parse(page: str | Missing, number: int) -> Story | Missing:
 
 
 def score(story: Story | Missing) -> Story | Missing:
-    """A plain function needs no decorator; it runs in a thread."""
+    """A plain function needs no decorator, even with options; it runs in a thread."""
     if isinstance(story, Story):
         story.score = 100 * sum(word in HOT for word in story.words) / len(story.words)
     return story
@@ -98,12 +98,12 @@ def publish(found: list[Story | Missing]) -> str:
 async def main() -> None:
     site = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = site.sockets[0].getsockname()[1]
-    async with site, TaskManager(max_concurrent_tasks=12) as tm:
+    polite = Gate("site", slots=10, rate=Rate(40, per=1.0))  # to whom we visit
+    async with site, TaskManager(max_concurrent_tasks=12, gates=[polite]) as tm:
         pages = tm.map(fetch, [port] * PAGES, range(PAGES))
         # An output as an argument is a dependency: each page goes on as soon as it is there.
         stories = [tm.submit(parse, page.output, number) for number, page in enumerate(pages)]
-        first = task(score, priority="HIGH")  # options for what has no decorator
-        scored = [tm.submit(first, story.output) for story in stories]
+        scored = [tm.submit(task(score, priority="HIGH"), story.output) for story in stories]
         unique = tm.submit(dedupe, [story.output for story in scored])
         print(await tm.submit(publish, unique.output))
     print(f"The front page is in {REPORT}")

@@ -77,6 +77,26 @@ EXPECTED = {
         ✓ party [completed]  ◀─ roof, garden
         refused: the graph has a cycle: hen -> egg -> hen
         """,
+    "rate_and_outage": """
+        the gate is open
+        the gate is half-open
+        the gate is open
+        the gate is half-open
+        the gate is open
+        the gate is half-open
+        the gate is closed
+        25 answers from 30 calls
+        """,
+    "gpu": """
+        before the heavy one: ['a', 'b', 'c', 'd', 'no gpu']
+        after it: ['e', 'f'] and most in use was 2
+        later: ['x', 'y', 'z'] with 1 slot
+        """,
+    "tenants": """
+        Small and Tiny were among the first hundred: True
+        Giant got through, too: 1000
+        not begun: cancelled: expired
+        """,
     "newsroom": """
         86 stories, 10 copies, 4 pages missing
         The front page is in {here}/newsroom.html

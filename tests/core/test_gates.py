@@ -210,22 +210,6 @@ def test_room_is_kept_for_the_favoured_until_it_passes_or_ends():
         assert room.engine.turnstiles.favoured is None
 
 
-def test_the_favoured_is_not_waited_for_where_a_breaker_is_open():
-    room = room_with(Gate("api", slots=1), Gate("gpu", slots=1, breaker=Breaker(1, reset=60.0)))
-    add(room, "g", "gpu")
-    room.take()
-    favoured(room)
-    add(room, "a", "api")
-    room.take()
-    room.report(room.engine.tasks["g"], Err(ValueError()))
-    assert room.take() in (["a"], [])
-    room.later(60.0)
-    room.take()
-    assert "both" in {task.id for task in room.engine.tasks.values() if task.status is RUNNING} or (
-        room.engine.tasks["a"].status is RUNNING
-    )
-
-
 def test_two_that_need_the_same_two_gates_do_not_hold_each_other_up():
     room = room_with(Gate("api", slots=1), Gate("gpu", slots=1))
     ids = [f"t{number}" for number in range(8)]
@@ -500,6 +484,49 @@ def test_a_line_of_the_dead_stops_nobody():
     queue.put(dead)
     dead.status = CANCELLED  # and is about to be buried
     assert not queue.precedes(task, 0.0, 0, back=False)
+
+
+def test_one_of_its_own_owner_goes_before_it_though_another_owner_is_next():
+    queue = ReadyQueue(None)
+    specs = {owner: Spec("t", "async", owner=owner) for owner in "xy"}
+    for id, owner, at in (("x1", "x", 1.0), ("y3", "y", 3.0)):
+        task = Task(id, specs[owner], 0.0)
+        task.queued_at = at
+        queue.put(task)
+    queue.hold("x", 1)
+    assert queue.head(0.0, 1).id == "y3"
+    for at, behind in ((2.0, True), (0.5, False)):
+        task = Task("x2", specs["x"], 0.0)
+        task.queued_at = at
+        assert queue.precedes(task, 0.0, 1, back=False) is behind
+    alone = Task("z", Spec("t", "async", owner="z"), 0.0)
+    assert not queue.precedes(alone, 0.0, 1, back=False)
+
+
+def test_an_open_breaker_lets_down_the_favoured():
+    room = room_with(Gate("api", slots=1), Gate("gpu", slots=1, breaker=Breaker(1, reset=60.0)))
+    add(room, "g", "gpu")
+    room.take()
+    favoured(room)
+    add(room, "a", "api")
+    room.take()
+    turnstiles = room.engine.turnstiles
+    both, gpu = room.engine.tasks["both"], turnstiles.all["gpu"]
+    end(room, "g")  # it is called ...
+    assert both.noted.called == "gpu"
+    gpu.circuit.turn("open", room.now)  # ... and finds it closed
+    assert room.take() == ["a"]
+    assert turnstiles.favoured is None
+
+
+def test_a_wait_is_refused_if_the_circle_leads_over_somebody_who_waits():
+    room = room_with(Gate("lock", slots=1))
+    parent, middle = add(room, "parent", "lock"), add(room, "middle")
+    room.take()
+    child = add(room, "child", "lock")
+    room.engine.waits.begin(middle, (child,))
+    with pytest.raises(DeadlockError, match="parent -> middle -> child -> gate lock -> parent"):
+        room.engine.waits.begin(parent, (middle,))
 
 
 def test_a_wait_for_a_task_that_runs_and_waits_for_nobody_is_fine():

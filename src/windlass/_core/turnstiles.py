@@ -264,9 +264,9 @@ class Turnstiles:
     def _let_down(self, now: float) -> None:
         """Favour nobody: what was kept may go to others."""
         favoured, self.favoured = self.favoured, None
-        if favoured is not None:
-            for gate, _ in self.of(favoured):
-                self.call(gate, now)
+        assert favoured is not None  # it is asked before
+        for gate, _ in self.of(favoured):
+            self.call(gate, now)
 
     # -- the way out -------------------------------------------------------------------------
 

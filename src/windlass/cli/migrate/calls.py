@@ -102,8 +102,8 @@ def execute(use: Use) -> Edits:
     elif use.awaited is None:
         if use.kind == OLDEST:
             _require_unused(use)
-        if use.page.in_coroutine(use.call):
-            raise use.undecided("it blocks the event loop: await it")
+        if use.page.on_a_loop(use.call) is not False:
+            raise use.undecided("it may block an event loop, where it has to be awaited")
         edits.nodes[use.call] = lambda call: cst.Call(cst.Attribute(edit(call), cst.Name("result")))
     return edits
 
@@ -135,19 +135,23 @@ def cancel(use: Use) -> Edits:
     up = use.page.parent(use.whole)
     line = use.page.parent(up) if isinstance(up, cst.Expr | cst.Assign) else None
     if not isinstance(line, cst.SimpleStatementLine) or len(line.body) > 1:
-        raise use.undecided("it returned when the task had cleaned up, and does not wait now")
+        raise use.undecided(_NO_WAITING)
     if not use.page.is_known_id(id):
         raise use.undecided("it may be called with an unknown id")
     gathering = f"{use.key}.gather({use.key}.get_handle({use.page.code(id)}), return_errors=True)"
     edits = Edits({use.call: lambda call: use.to("cancel_task", *use.bind(call, names).values())})
+    waiting = use.page.on_a_loop(use.call)
     if use.awaited is not None:
         edits.nodes[use.awaited] = lambda awaited: awaited.expression
         edits.after[line] = [f"await {gathering}  # until it has cleaned up"]
-    elif use.kind not in {UNIFIED, ALL_AWAITED} and not use.page.has_coroutines:
+    elif use.kind in {UNIFIED, ALL_AWAITED} or waiting is None:
+        raise use.undecided(_NO_WAITING)
+    elif not waiting:
         edits.after[line] = [f"{gathering}.result()  # until it has cleaned up"]
-    elif use.kind in {UNIFIED, ALL_AWAITED} or not use.page.in_coroutine(use.call):
-        raise use.undecided("it returned when the task had cleaned up, and does not wait now")
     return edits
+
+
+_NO_WAITING = "it returned when the task had cleaned up, and does not wait now"
 
 
 def stop(use: Use) -> Edits:
@@ -158,9 +162,10 @@ def stop(use: Use) -> Edits:
     def edit(call: cst.Call) -> cst.Call:
         return use.to(use.attribute, **use.bind(call, names))
 
-    if use.awaited is not None or use.page.in_coroutine(use.call):
+    on_a_loop = use.page.on_a_loop(use.call)
+    if use.awaited is not None or on_a_loop:
         return Edits({use.call: edit})
-    if use.page.has_coroutines:
+    if on_a_loop is None:
         raise use.undecided("in plain code it returned when all was done, on a loop at once")
     _require_unused(use)
     return Edits({use.call: lambda call: cst.Call(cst.Attribute(edit(call), cst.Name("result")))})

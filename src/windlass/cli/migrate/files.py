@@ -12,7 +12,7 @@ from .imports import Imported, is_import, old_imports, whole_modules
 from .managers import NEW, Group, settings_of
 from .page import Page
 from .use import Edits, Undecided, Use
-from .vocabulary import CLASS_ADVICE, IMPORT_NAMES, Advice, Manager, Same
+from .vocabulary import CLASS_ADVICE, Advice, Manager, Same, import_names
 
 OLD_ENGINE = "old_manager"
 """What the old global object is called while others still share its engine."""
@@ -76,7 +76,7 @@ class File:
         findings: list[Finding] = []
         alone = Group(self.page)
         for node, path in self._modules:
-            alone.decide(node, IMPORT_NAMES.text.format(path=path))
+            alone.decide(node, import_names(path).text)
         groups: dict[str, list[Imported]] = {}
         for imported in self.imports:
             if len(imported.statement.body) > 1:

@@ -61,19 +61,28 @@ class Page:
         """Whether it stands inside a node of one of these kinds."""
         return any(isinstance(up, kinds) for up in self.above(node))
 
-    def in_coroutine(self, node: cst.CSTNode) -> bool:
-        """Whether the innermost function around it is ``async``."""
-        for up in self.above(node):
-            if isinstance(up, cst.FunctionDef | cst.Lambda):
-                return isinstance(up, cst.FunctionDef) and up.asynchronous is not None
-        return False
+    def on_a_loop(self, node: cst.CSTNode) -> bool | None:
+        """Whether an event loop runs where ``node`` is executed; None if that cannot be seen."""
+        around = (up for up in self.above(node) if isinstance(up, cst.FunctionDef | cst.Lambda))
+        function = next(around, None)
+        if function is None or not self._has_coroutines:
+            return False
+        if not isinstance(function, cst.FunctionDef):
+            return None
+        if function.asynchronous is not None:
+            return True
+        # A function that is only called where no function is around, such as main().
+        callers = self.loads(function.name.value)
+        method = self.is_in(function, cst.ClassDef, cst.FunctionDef)
+        inner = any(self.is_in(caller, cst.FunctionDef, cst.Lambda) for caller in callers)
+        return None if method or inner or not callers else False
 
     def code(self, node: cst.CSTNode) -> str:
         """Its text."""
         return self.module.code_for_node(node)
 
     @cached_property
-    def has_coroutines(self) -> bool:
+    def _has_coroutines(self) -> bool:
         """Whether there is an ``async def`` in it, so that plain functions may run on a loop."""
         return any(f.asynchronous is not None for f in self.all(cst.FunctionDef))
 

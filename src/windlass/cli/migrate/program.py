@@ -68,6 +68,15 @@ class _Source:
     def package(self) -> str:
         return self.module if self.path.name == "__init__.py" else self.module.rpartition(".")[0]
 
+    @property
+    def may_be_old(self) -> bool:
+        """Whether it is worth a closer look."""
+        return (
+            b"core" in self.text
+            or b"ailf" in self.text
+            or self.module.partition(".")[0] in {"core", "ailf"}
+        )
+
 
 def read(path: Path) -> Program:
     """Look through the program at ``path``, a file or a folder."""
@@ -81,7 +90,7 @@ def read(path: Path) -> Program:
         files = {
             source.path: File(source.text, _surroundings(source, sources, shares=shares))
             for source in sources
-            if b"core" in source.text or b"ailf" in source.text
+            if source.may_be_old
         }
         files = {path: file for path, file in files.items() if file.is_old}
         if sum(file.uses_shared for file in files.values()) <= 1:
@@ -119,7 +128,8 @@ def _parsed(path: Path, program: Program) -> _Source | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the program's style, which is its own
             tree = ast.parse(text)
-        if b"core" in text or b"ailf" in text:
+        source = _Source(path, text, _module_of(path), *_taken_by(tree))
+        if source.may_be_old:
             cst.parse_module(text)
     except OSError as error:
         program.skipped.append(Skipped(path, None, error.strerror or str(error)))
@@ -130,7 +140,7 @@ def _parsed(path: Path, program: Program) -> _Source | None:
     except ValueError as error:
         program.skipped.append(Skipped(path, None, str(error)))
     else:
-        return _Source(path, text, _module_of(path), *_taken_by(tree))
+        return source
     return None
 
 

@@ -145,6 +145,7 @@ PATHS: dict[str, dict[str, Entry]] = {
     "ailf.async_tasks": {
         **_COROUTINES,
         "TaskInfo": Advice("windlass.TaskInfo; progress is from 0 to 1, error the exception"),
+        "TaskReference": Advice("windlass.TaskHandle"),
     },
     "ailf.messaging": {},
     "ailf.messaging.redis": {},
@@ -157,18 +158,21 @@ PATHS: dict[str, dict[str, Entry]] = {
 }  # fmt: skip
 """Every old path with its names."""
 
-IMPORT_NAMES = Advice("import the names that are used: from {path} import ...")
+
+def import_names(path: str) -> Advice:
+    """What to say of a module that is imported as such."""
+    return Advice(f"import the names that are used: from {path} import ...")
 
 
 def entry_of(path: str, name: str) -> Entry | None:
     """What ``from path import name`` brings; None if that is no old path."""
     names = PATHS.get(path)
-    if names is None:
-        return IMPORT_NAMES if path in {"core", "ailf"} and f"{path}.{name}" in PATHS else None
-    if name in names:
+    if names is not None and name in names:
         return names[name]
-    if f"{path}.{name}" in PATHS or name == "*":
-        return Advice(IMPORT_NAMES.text.format(path=f"{path}.{name}" if name != "*" else path))
+    if f"{path}.{name}" in PATHS:
+        return import_names(f"{path}.{name}")
+    if names is None:
+        return None
     if path.startswith(("ailf.messaging", "ailf.schemas")):
         return _REDIS
     if path.startswith("ailf.workers"):
@@ -242,6 +246,17 @@ _COMMON: dict[str, tuple[str, str]] = {
     "thread_pool": ("", "tm.submit(func, *args): a plain function runs in a thread anyway"),
     "task_monitor": ("", "tm.list_tasks(), tm.subscribe(callback), windlass run PROGRAM"),
     "executors": ("", _METRICS),
+    **dict.fromkeys(
+        (
+            "adjust_interval",
+            "default_executor_type",
+            "max_concurrent_tasks",
+            "max_workers",
+            "min_workers",
+            "resource_monitor",
+        ),
+        ("", "keep it beside the manager, or see tm.get_metrics().executors"),
+    ),
 }  # fmt: skip
 
 METHODS: dict[str, dict[str, tuple[str, str]]] = {
@@ -269,6 +284,12 @@ METHODS: dict[str, dict[str, tuple[str, str]]] = {
         "fail_task": ("drive", "tm.drive(id).fail(error)"),
     },
     MONITOR: {
+        **_COMMON,
+        **dict.fromkeys(
+            ("auto_shutdown_callback", "auto_shutdown_idle_time", "auto_shutdown_on_complete"),
+            ("", "leave the manager's block when there is no more to do"),
+        ),
+        "log_dir": ("", "logging: every record made inside a task bears its id"),
         "register_task": ("", "tm.external(name) gives a task to be driven by hand"),
         "start_task": ("", "handle.start()"),
         "update_task_progress": ("", "handle.set_progress(fraction, message)"),
@@ -279,7 +300,6 @@ METHODS: dict[str, dict[str, tuple[str, str]]] = {
         "log_task_message": ("", "logging: every record made inside a task bears its id"),
         "get_task_log": ("", "logging: every record made inside a task bears its id"),
         "export_task_info": ("", "tm.get_task(id), written as you like"),
-        "get_task_status": ("", "tm.get_task_status(id)"),
     },
     COROUTINES: {
         "submit": ("", _FROM_COROUTINE),

@@ -372,10 +372,18 @@ class Store(Protocol):
         """What a task said, each with its number, after the number ``since``."""
         ...
 
-    def ended(self, before: float, statuses: Sequence[str], limit: int, skip: int = 0) -> list[int]:
+    def ended(
+        self,
+        before: float,
+        statuses: Sequence[str],
+        limit: int,
+        skip: int = 0,
+        keyed_before: float | None = None,
+    ) -> list[int]:
         """The ``seq`` of the oldest tasks of ``statuses`` that ended before then.
 
-        ``skip`` leaves out so many of the newest.
+        ``skip`` leaves out so many of the newest. Those with a key must have ended before
+        ``keyed_before``, if that is given.
         """
         ...
 
@@ -385,12 +393,15 @@ class Store(Protocol):
 
     # -- between processes ---------------------------------------------------------------------
 
-    def post(self, kind: str, body: bytes) -> int:
-        """Leave a request for the leader, as safe as a commit; its number."""
+    def post(self, requests: Sequence[tuple[str, bytes]]) -> list[int]:
+        """Leave requests, kind and body, for the leader, as safe as a commit; their numbers."""
         ...
 
     def post_in(self, connection: Any, kind: str, body: bytes) -> int:
-        """The same within a transaction of somebody else's, which has this store open."""
+        """Leave one within a transaction of somebody else's, which has this store open.
+
+        StoreError from a store in which nobody else can have transactions.
+        """
         ...
 
     def requests(self, limit: int = 1_000) -> list[Request]:

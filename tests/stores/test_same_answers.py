@@ -106,7 +106,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(kind=NAMES, body=BYTES)
     def post(self, kind, body):
-        self.both(lambda store: store.post(kind, body))
+        self.both(lambda store: store.post([(kind, body)]))
 
     @rule(name=NAMES, text=st.none() | NAMES)
     def write_note(self, name, text):

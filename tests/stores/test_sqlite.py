@@ -207,7 +207,7 @@ def test_many_may_open_a_new_file_at_once(file):
         together.wait(20)
         try:
             store.open()
-            store.post("k", b"")
+            store.post([("k", b"")])
             store.close()
         except StoreError as error:
             errors.append(error)
@@ -285,7 +285,7 @@ def test_somebody_elses_long_transaction(file, store):
         other.execute("BEGIN IMMEDIATE")
         for write in (
             lambda: store.commit(epoch, batch(inserts=[row(2)])),
-            lambda: store.post("k", b""),
+            lambda: store.post([("k", b"")]),
             store.take_lead,
         ):
             with pytest.raises(StoreLockedError, match=r"tasks\.db: database is locked"):

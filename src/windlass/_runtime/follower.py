@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.change import Change, Gap
 from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
-from ..errors import StoreError
+from ..errors import StoreError, StoreLockedError
 from .bell import Bell
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("windlass")
 
 _TRY_EVERY = 0.2
+_AT_ONCE = 500
 _RESYNC_EVERY = 5.0
 SILENT = 10.0
 """After so many seconds without a sign of life the leader is replaced."""
@@ -148,19 +149,21 @@ class Follower:
 
     def _leave_requests(self) -> None:
         while self._outbox:
-            kind, body, job, promise = self._outbox[0]
+            some = [self._outbox[n] for n in range(min(_AT_ONCE, len(self._outbox)))]
             try:
-                if kind:
-                    self._store.post(kind, body)
+                if requests := [(kind, body) for kind, body, _, _ in some if kind]:
+                    self._store.post(requests)
+                    self._bell.ring(self._leader)
+            except StoreLockedError:
+                raise
             except StoreError as error:
-                if job is None:
-                    raise
-                self._end(job, FAILED, Err(error, raised=False))
-            self._outbox.popleft()
-            if promise is not None:
-                promise.keep(None)
-            if kind and not self._outbox:
-                self._bell.ring(self._leader)
+                for _, _, job, _ in some:
+                    if job is not None:
+                        self._end(job, FAILED, Err(error, raised=False))
+            for _, _, _, promise in some:
+                self._outbox.popleft()
+                if promise is not None:
+                    promise.keep(None)
 
     def _greet(self) -> None:
         """Tell the leader that there is somebody to be told news."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._core.states import TERMINAL, TaskStatus
 from ..errors import StoreError, StoreFencedError
@@ -160,11 +160,21 @@ class MemoryStore:
         with self._opened():
             return [(number, line) for number, line in self._lines.get(seq, []) if number > since]
 
-    def ended(self, before: float, statuses: Sequence[str], limit: int, skip: int = 0) -> list[int]:
+    def ended(
+        self,
+        before: float,
+        statuses: Sequence[str],
+        limit: int,
+        skip: int = 0,
+        keyed_before: float | None = None,
+    ) -> list[int]:
+        keyed = before if keyed_before is None else min(before, keyed_before)
         found = sorted(
             (row.ended_at, row.seq)
             for row in self._rows()
-            if row.ended_at is not None and row.ended_at < before and row.status in statuses
+            if row.ended_at is not None
+            and row.ended_at < (before if row.key is None else keyed)
+            and row.status in statuses
         )
         return [seq for _, seq in found[: max(0, min(limit, len(found) - skip))]]
 
@@ -177,11 +187,19 @@ class MemoryStore:
 
     # -- between processes ---------------------------------------------------------------------
 
-    def post(self, kind: str, body: bytes) -> int:
+    def post(self, requests: Sequence[tuple[str, bytes]]) -> list[int]:
         with self._opened():
-            self._last_request += 1
-            self._requests[self._last_request] = Request(self._last_request, kind, body)
-            return self._last_request
+            first = self._last_request + 1
+            for number, (kind, body) in enumerate(requests, first):
+                self._requests[number] = Request(number, kind, body)
+            self._last_request += len(requests)
+            return [*range(first, first + len(requests))]
+
+    def post_in(self, connection: Any, kind: str, body: bytes) -> int:
+        raise StoreError(
+            f"a store in memory shares no transactions with {connection!r}, in which a request of "
+            f"the kind {kind!r} with {len(body)} bytes was to be left"
+        )
 
     def requests(self, limit: int = 1_000) -> list[Request]:
         with self._opened():

@@ -1,2 +1,2 @@
 SELECT count(*) FROM windlass_tasks
-WHERE ended_at < ? AND status IN (?, ?, ?)
+WHERE ended_at < ? AND status IN (?, ?, ?) AND (key IS NULL OR ended_at < ?)

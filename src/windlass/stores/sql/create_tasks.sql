@@ -13,10 +13,5 @@ CREATE TABLE windlass_tasks (
     options BLOB NOT NULL,
     notes BLOB,
     outcome BLOB,
-    CHECK (
-        CASE
-            WHEN ended_at IS NULL THEN status IN ({unfinished})
-            ELSE status IN ({finished})
-        END
-    )
+    CHECK (CASE WHEN ended_at IS NULL THEN {unfinished} ELSE {finished} END)
 )

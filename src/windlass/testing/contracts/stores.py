@@ -210,7 +210,7 @@ class StoreContract:
         """With a StoreError, and all of the batch with it."""
         commit(inserts=[row(1), row(2), row(5)])
         with pytest.raises(StoreError):
-            commit(deletes=[5], handled=[store.post("k", b"")], news=b"n", **wrong)
+            commit(deletes=[5], handled=store.post([("k", b"")]), news=b"n", **wrong)
         assert list(store.unfinished()) == [row(1), row(2), row(5)]
         assert (len(store.requests()), store.news(0), store.last_seq()) == (1, [], 5)
         commit(inserts=[row(6)])
@@ -310,6 +310,7 @@ class StoreContract:
         assert store.ended(99.0, ["failed"], 2) == [5, 3]
         assert store.ended(99.0, ["completed"], 10, skip=1) == [4, 2]
         assert store.ended(99.0, _ENDED, 3, skip=5) == [5]
+        assert store.ended(99.0, _ENDED, 10, keyed_before=0.0) == [5, 4, 3, 2, 1, 0], "without keys"
         assert store.ended(99.0, _ENDED, 3, skip=9) == store.ended(99.0, [], 3) == []
 
     # -- between processes ---------------------------------------------------------------------
@@ -318,7 +319,7 @@ class StoreContract:
         self, store: Store, commit: Callable[..., None]
     ) -> None:
         """In order, and no number is used again."""
-        numbers = [store.post(f"kind {n}", bytes([n])) for n in range(3)]
+        numbers = store.post([(f"kind {n}", bytes([n])) for n in range(3)])
         assert [tuple(request) for request in store.requests()] == [
             (number, f"kind {n}", bytes([n])) for n, number in enumerate(numbers)
         ]
@@ -326,13 +327,14 @@ class StoreContract:
         commit(handled=numbers)
         commit(handled=numbers[:1])
         assert store.requests() == []
-        assert store.post("next", b"") > numbers[2] > numbers[1] > numbers[0]
+        assert store.post([("next", b"")])[0] > numbers[2] > numbers[1] > numbers[0]
 
     def test_everybody_may_post_at_once(self, store: Store) -> None:
         """Nothing is lost, and no two requests have the same number."""
         numbers: list[int] = []
         threads = [
-            threading.Thread(target=lambda: numbers.append(store.post("k", b""))) for _ in range(8)
+            threading.Thread(target=lambda: numbers.extend(store.post([("k", b"")])))
+            for _ in range(8)
         ]
         for thread in threads:
             thread.start()
@@ -378,7 +380,7 @@ class StoreContract:
         """What one commits the other sees, and of two leaders only the last may write."""
         commit(inserts=[row(1)], news=b"n")
         assert list(other.unfinished()) == [row(1)]
-        number = other.post("k", b"b")
+        (number,) = other.post([("k", b"b")])
         other.write_note("a", "text")
         assert (store.requests()[0].number, store.read_note("a")) == (number, "text")
         epoch = other.take_lead()
@@ -394,7 +396,7 @@ class StoreContract:
     ) -> None:
         """Tasks and what belongs to them, numbers, and the epoch."""
         epoch = store.take_lead()
-        number = store.post("k", b"b")
+        (number,) = store.post([("k", b"b")])
         store.commit(epoch, batch(inserts=[row(1), row(2)], steps=[(1, "a", b"1")], deletes=[2]))
         store.close()
         store.open()

@@ -82,6 +82,10 @@ class TaskManager(ById):
         age_every: seconds of waiting that raise a task by one priority; None for never.
         retention_seconds: how long ended tasks are remembered; None for ever.
         retention_count: how many ended tasks are remembered; None for all.
+        keep_completed, keep_failed: for how many seconds a file keeps tasks that completed, and
+            those that failed or were cancelled; None for ever.
+        keep_keys: for how long a task with a key is kept, if that is longer.
+        keep_count: how many ended tasks a file keeps; None for all.
         cancel_grace: seconds that a cancelled coroutine gets to clean up.
         max_abandoned_threads: how many threads may go on behind the backs of tasks that were
             stopped; beyond that a stopped call keeps its slot until it returns.
@@ -114,6 +118,10 @@ class TaskManager(ById):
         max_waiting_threads: int = 256,
         watchdog: float | None = 1.0,
         own_loop: bool = False,
+        keep_completed: float | None = 86_400.0,
+        keep_failed: float | None = 30 * 86_400.0,
+        keep_keys: float | None = 7 * 86_400.0,
+        keep_count: int | None = None,
         codec: Codec | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -122,6 +130,7 @@ class TaskManager(ById):
             ("threads", threads, 1),
             ("processes", processes, 1),
             ("retention_count", retention_count, 0),
+            ("keep_count", keep_count, 0),
             ("max_abandoned_threads", max_abandoned_threads, 0),
             ("max_waiting_threads", max_waiting_threads, 0),
         ):
@@ -131,6 +140,9 @@ class TaskManager(ById):
             ("age_every", age_every),
             ("retention_seconds", retention_seconds),
             ("watchdog", watchdog),
+            ("keep_completed", keep_completed),
+            ("keep_failed", keep_failed),
+            ("keep_keys", keep_keys),
         ):
             if seconds is not None:
                 require_seconds(name, seconds)
@@ -162,7 +174,8 @@ class TaskManager(ById):
             keep_count=retention_count,
         )
         if file is not None:
-            _keep_in_file(runtime, file, durability, codec, role)
+            keep = (keep_completed, keep_failed, keep_keys, keep_count)
+            _keep_in_file(runtime, file, durability, codec, role, keep)
         super().__init__(runtime)
         if not isinstance(gates, Iterable):
             raise TypeError(f"gates= takes several gates, in a list, not {gates!r}")
@@ -506,12 +519,14 @@ def _keep_in_file(
     durability: Durability,
     codec: Codec | None,
     role: Role,
+    keep: tuple[float | None, float | None, float | None, int | None],
 ) -> None:
     """Let ``runtime`` keep its tasks in ``file``."""
     if role not in {"any", "client"}:
         raise ValueError(f"role is 'any' or 'client', not {role!r}")
     # Whoever keeps nothing pays for none of these.
     from ._runtime.durable import Durable  # noqa: PLC0415
+    from ._runtime.keeping import Keep  # noqa: PLC0415
     from .codecs import MsgpackCodec  # noqa: PLC0415
     from .decorators import REGISTRY  # noqa: PLC0415
     from .stores.lead import Lead  # noqa: PLC0415
@@ -524,6 +539,7 @@ def _keep_in_file(
         codec or MsgpackCodec(),
         REGISTRY,
         Lead(file),
+        Keep(*keep),
         may_lead=role != "client",
     )
     runtime.keep_in(durable)

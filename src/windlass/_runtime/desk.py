@@ -91,6 +91,7 @@ class Desk:
                         del self._clients[port]
             try:
                 self._look()
+                self._durable.sweeper.look(now)
             except StoreError as error:
                 logger.warning("requests of other processes wait: %s", error)
             except Exception:
@@ -140,6 +141,15 @@ class Desk:
         if (job := self._runtime.find(id)) is not None and job.outcome is None:
             self._runtime.release(job)
 
+    def _cleanup(self, older_than: float) -> None:
+        self._runtime.cleanup(older_than)
+
+    def _explain(self, question: str, id: str) -> None:
+        job = self._runtime.find(id)
+        answer = self._runtime.explain(job) if job is not None else ""
+        self._store.write_note(f"answer:{question}", answer)
+        self.tell_clients()
+
     def _retry(self, id: str, downstream: bool) -> None:  # noqa: FBT001  # as it was packed
         if (job := self._runtime.find(id)) is not None:
             self._runtime.retry(job, downstream=downstream)
@@ -149,5 +159,7 @@ _KINDS: Mapping[str, Callable[..., None]] = {
     "submit": Desk._submit,
     "cancel": Desk._cancel,
     "execute": Desk._execute,
+    "cleanup": Desk._cleanup,
+    "explain": Desk._explain,
     "retry": Desk._retry,
 }

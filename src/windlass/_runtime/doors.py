@@ -42,6 +42,7 @@ class Doors:
 
     def __init__(self, runtime: Runtime, watchdog_seconds: float | None, *, own_loop: bool) -> None:
         self._runtime = runtime
+        runtime.give_up = self._give_up
         self._own_loop = own_loop
         self._watchdog_seconds = watchdog_seconds
         self.new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
@@ -151,6 +152,19 @@ class Doors:
             for task in list(runtime.engine.tasks.values()):
                 runtime.engine.abandon(task, runtime.clock.now())
         self._let_go()
+
+    def _give_up(self) -> None:
+        """Another process leads: stop all work at once, and announce nothing more."""
+        if self._runtime.home is None:
+            return
+        logger.error(
+            "another process has taken over the file: this manager is closed, and its unfinished "
+            "tasks go on over there"
+        )
+        self._let_go()
+        if self._loop_thread is not None:
+            thread, self._loop_thread = self._loop_thread, None
+            thread.stop(then=lambda: None)
 
     # -- closing -------------------------------------------------------------------------------
 

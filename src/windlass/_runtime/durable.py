@@ -17,12 +17,13 @@ from .desk import Desk
 from .entering import holder_of_key
 from .follower import Follower
 from .journal import Journal
+from .keeping import Keep, Sweeper
 from .records import Records
 from .recovery import Recovery
 from .stored_job import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .._core.task import Task
     from ..ports import Codec, Row, Store
@@ -69,6 +70,7 @@ class Durable:
         codec: Codec,
         registry: Registry,
         lease: Lease,
+        keep: Keep,
         *,
         may_lead: bool = True,
     ) -> None:
@@ -86,6 +88,7 @@ class Durable:
         self._keys: dict[str, str] = {}
         """Of the tasks that have ended: key to id."""
         self._desk: Desk | None = None
+        self.sweeper = Sweeper(runtime, self, keep)
         self.beat = lease.beat
         self.sign_of_life = lease.sign_of_life
 
@@ -156,7 +159,10 @@ class Durable:
             return None
         job, runtime = self.read(row), self._runtime
         if runtime.follower is not None:
-            return self.mine.setdefault(id, job)
+            ours = self.mine.setdefault(id, job)
+            if ours is not job and ours.outcome is None:
+                runtime.follower.update(ours, job)  # there may be no news of it
+            return ours
         with runtime.lock:
             known = runtime.engine.tasks.get(id)
             if known is None and job.outcome is not None:
@@ -169,6 +175,28 @@ class Durable:
         key = job.notes.key if job.notes is not None else None
         if key is not None and key in self._keys and key not in self._runtime.engine.keys:
             self.recall(self._keys[key])
+
+    def note_forgotten(self, forgotten: Iterable[Task]) -> None:
+        """The engine has forgotten these, and not what keys they have."""
+        for task in forgotten:
+            if (
+                isinstance(task, StoredJob)
+                and task.notes is not None
+                and task.notes.key is not None
+            ):
+                self._keys[task.notes.key] = task.id
+
+    def forget(self, job: Job) -> bool:
+        """Forget a job that has ended, in the store as well; False if it has not."""
+        if not isinstance(job, StoredJob):
+            return False
+        with self._runtime.lock:
+            if job.outcome is None:
+                return False
+            self._runtime.engine.forget(job)
+            self.journal.upcoming.deletes.append(job.seq)
+        self._runtime.pump.wake()
+        return True
 
     def infos(self, wanted: Callable[[Task], bool]) -> list[TaskInfo]:
         """Pictures of the jobs that only the store knows, the oldest first."""

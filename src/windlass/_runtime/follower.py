@@ -11,6 +11,7 @@ never to), and its jobs go on in its own engine.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ logger = logging.getLogger("windlass")
 
 _TRY_EVERY = 0.2
 _AT_ONCE = 500
+_NAP, _PATIENCE = 0.01, 300
 _RESYNC_EVERY = 5.0
 SILENT = 10.0
 """After so many seconds without a sign of life the leader is replaced."""
@@ -100,6 +102,19 @@ class Follower:
         """Leave any other request."""
         self._post(kind, [*body], None)
         self._bell.ring(self._bell.port)
+
+    def explain(self, job: StoredJob) -> str:
+        """What the leader says of ``job``; it is given a moment."""
+        question = os.urandom(8).hex()
+        self.ask("explain", question, job.id)
+        nap = threading.Event()
+        for _ in range(_PATIENCE):
+            answer = self._store.read_note(f"answer:{question}")
+            if answer is not None:
+                self._store.write_note(f"answer:{question}", None)
+                return answer or f"{job.status}, and the leader does not know it yet"
+            nap.wait(_NAP)
+        return f"{job.status}; the process that leads does not answer"
 
     def retry(self, job: StoredJob, *, downstream: bool) -> StoredJob:
         """Have an ended job given another run; what stands for that."""
@@ -201,13 +216,13 @@ class Follower:
 
     def _look_for_all(self) -> None:
         """Read in the store what became of our tasks: news may have been lost."""
-        self._look_for(list(self._open.values()))
+        self._look_for([job for job in self._durable.mine.values() if job.outcome is None])
 
     def _look_for(self, jobs: list[StoredJob]) -> None:
         for start in range(0, len(jobs), 500):
             some = {job.id: job for job in jobs[start : start + 500]}
             for id, row in self._store.rows([*some]).items():
-                self._update(some.pop(id), self._durable.read(row))
+                self.update(some.pop(id), self._durable.read(row))
             for job in some.values():
                 self._follow_key(job)
 
@@ -219,9 +234,10 @@ class Follower:
         if other is not None:
             row = self._store.rows([other]).get(other)
             if row is not None and row.outcome is not None:
-                self._update(job, self._durable.read(row))
+                self.update(job, self._durable.read(row))
 
-    def _update(self, job: StoredJob, read: StoredJob) -> None:
+    def update(self, job: StoredJob, read: StoredJob) -> None:
+        """Let ``job`` stand where it was just ``read`` to stand."""
         if read.outcome is not None:
             outcome, read.outcome = read.outcome, None
             with self._runtime.lock:

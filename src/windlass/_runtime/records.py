@@ -212,14 +212,14 @@ class Records:
         job.ended_at = row.ended_at - offset if row.ended_at is not None else 0.0
         if row.key is not None:
             job.noted.key = row.key
+        if row.outcome is not None:
+            job.status, job.outcome = TaskStatus(row.status), self._outcome(row)
         try:
             job.dependencies = tuple(resolve(id) for id in options.get("after", ()))
             if "parent" in options:
                 job.noted.parent = resolve(options["parent"])
             if row.notes is not None:
                 self._take_notes(job, self._read(row.notes), offset)
-            if row.outcome is not None:
-                job.status, job.outcome = TaskStatus(row.status), self._outcome(row)
             if recipe.spec.executor == UNKNOWN:
                 job.packed = row.call
             elif job.status is not COMPLETED:
@@ -283,6 +283,14 @@ class Records:
                 notes.attempts.append(Attempt(number, started - offset, ended - offset, how, past))
 
     def _outcome(self, row: Row) -> Outcome:
+        try:
+            return self._read_outcome(row)
+        except TaskError as error:  # it has ended all the same, and that much is known
+            if row.status == COMPLETED.value:
+                return Lost(str(error))
+            return Err(error, raised=False)
+
+    def _read_outcome(self, row: Row) -> Outcome:
         assert row.outcome is not None
         kind, *rest = self._codec.decode(row.outcome, f"the outcome of {row.id}")
         if kind == "ok":

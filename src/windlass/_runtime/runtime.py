@@ -24,7 +24,7 @@ from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err, Ok
 from .._core.pools import Traits
-from .._core.states import CANCELLED, FAILED, PENDING, RUNNING
+from .._core.states import CANCELLED, FAILED, PENDING, RUNNING, TERMINAL
 from ..errors import (
     InvalidTaskStateError,
     ManagerClosedError,
@@ -376,14 +376,25 @@ class Runtime:
 
     def cleanup(self, older_than: float) -> int:
         """Forget what ended longer ago; returns how many tasks."""
+        if self.durable is not None:
+            if self.follower is not None:
+                self.follower.ask("cleanup", older_than)
+                return 0
+            before = self.clock.wall() - older_than
+            everything = [status.value for status in TERMINAL]
+            stored = self.durable.sweeper.sweep(before, everything, before, limit=sys.maxsize)
+        else:
+            stored = 0
         with self.lock:
             old = self.engine.retention.pop_ended_before(self.clock.now() - older_than)
             forgotten = [task for task in old if self.engine.forget(task)]
         self.note_forgotten(forgotten)
-        return len(forgotten)
+        return stored + len(forgotten)
 
     def forget(self, job: Job) -> bool:
         """Forget one job; False if it has not ended."""
+        if self.durable is not None and isinstance(job, StoredJob):
+            return self.durable.forget(job)
         with self.lock:
             forgotten = job.outcome is not None and self.engine.forget(job)
         if forgotten:
@@ -392,6 +403,8 @@ class Runtime:
 
     def explain(self, job: Job) -> str:
         """Why a job is not running, or how it ended."""
+        if self.follower is not None and isinstance(job, StoredJob) and job.outcome is None:
+            return self.follower.explain(job)
         with self.lock:
             return explain(self.engine, job, self.clock.now(), self.clock.wall())
 
@@ -645,6 +658,8 @@ class Runtime:
 
     def note_forgotten(self, forgotten: Iterable[Task]) -> None:
         """Log the failures among them that nobody looked at."""
+        if self.durable is not None:
+            self.durable.note_forgotten(forgotten)
         for task in forgotten:
             job = cast("Job", task)
             if job.status is FAILED and not job.looked and isinstance(job.outcome, Err):

@@ -1,0 +1,153 @@
+"""What can be asked of a runtime: tasks, pictures of them, reasons, figures."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from .._core.explain import explain
+from .._core.info import TaskInfo
+from .._core.metrics import Metrics, measure
+from .._core.outcome import Err
+from .._core.states import FAILED, TERMINAL
+from ..errors import (
+    TaskDependencyError,
+    TaskNotFoundError,
+)
+from .handle import TaskHandle, describe
+from .parts import Parts
+from .stored_job import StoredJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .._core.task import Task
+    from ..errors import SerializationError
+    from .job import Job
+
+logger = logging.getLogger("windlass")
+
+
+class Asking(Parts):
+    """See the module; a part of ``Runtime``."""
+
+    def find(self, task: TaskHandle[Any] | str) -> Job | None:
+        """The job that a handle or an id means."""
+        if isinstance(task, TaskHandle):
+            if task._runtime is not self.me:
+                raise TaskNotFoundError(f"{task!r} belongs to another manager", task.id)
+            return task._job
+        if not isinstance(task, str):
+            raise TypeError(f"a task is named by its handle or its id, not by {task!r}")
+        job = cast("Job | None", self.engine.tasks.get(task))
+        if job is None and self.durable is not None and self.home is not None:
+            job = self.durable.recall(task)
+        return job
+
+    def info(self, job: Job) -> TaskInfo:
+        """A picture of a job."""
+        with self.lock:
+            return TaskInfo.of(job, self.wall_offset())
+
+    def infos(self, wanted: Callable[[Task], bool], limit: int | None = None) -> list[TaskInfo]:
+        """Pictures of the jobs that are wanted, in the order they were submitted."""
+        stored = self.durable.infos(wanted) if self.durable is not None else []
+        with self.lock:
+            offset = self.wall_offset()
+            found = (task for task in self.engine.tasks.values() if wanted(task))
+            infos = (TaskInfo.of(task, offset) for task in found)
+            return [*itertools.islice(itertools.chain(stored, infos), limit)]
+
+    def jobs(self, wanted: Callable[[Task], bool]) -> list[Job]:
+        """The jobs that are wanted."""
+        with self.lock:
+            return [cast("Job", task) for task in self.engine.tasks.values() if wanted(task)]
+
+    def progress(self, job: Job, fraction: float, message: str) -> bool:
+        """Note how far a running job is."""
+        with self.lock:
+            return self.engine.progress(job, fraction, message)
+
+    def explain(self, job: Job) -> str:
+        """Why a job is not running, or how it ended."""
+        if self.follower is not None and isinstance(job, StoredJob) and job.outcome is None:
+            return self.follower.explain(job)
+        with self.lock:
+            return explain(self.engine, job, self.clock.now(), self.clock.wall())
+
+    def metrics(self) -> Metrics:
+        """Figures about everything."""
+        abandoned = sum(e.figures().get("abandoned", 0) for e in self.executors.values())
+        with self.lock:
+            return measure(
+                self.engine, abandoned_threads=abandoned, dropped_changes=self.bus.dropped
+            )
+
+    def cleanup(self, older_than: float) -> int:
+        """Forget what ended longer ago; returns how many tasks."""
+        if self.durable is not None:
+            if self.follower is not None:
+                self.follower.ask("cleanup", older_than)
+                return 0
+            before = self.clock.wall() - older_than
+            everything = [status.value for status in TERMINAL]
+            stored = self.durable.sweeper.sweep(before, everything, before, limit=sys.maxsize)
+        else:
+            stored = 0
+        with self.lock:
+            old = self.engine.retention.pop_ended_before(self.clock.now() - older_than)
+            forgotten = [task for task in old if self.engine.forget(task)]
+        self.note_forgotten(forgotten)
+        return stored + len(forgotten)
+
+    def forget(self, job: Job) -> bool:
+        """Forget one job; False if it has not ended."""
+        if self.durable is not None and isinstance(job, StoredJob):
+            return self.durable.forget(job)
+        with self.lock:
+            forgotten = job.outcome is not None and self.engine.forget(job)
+        if forgotten:
+            self.note_forgotten([job])
+        return forgotten
+
+    def look_at(self, job: Job) -> None:
+        """Note that somebody has seen how ``job`` ended, and the failure it followed from."""
+        job.looked = True
+        outcome = job.outcome
+        if isinstance(outcome, Err) and isinstance(outcome.error, TaskDependencyError):
+            root = self.engine.tasks.get(outcome.error.details.get("root", ""))
+            if root is not None:
+                cast("Job", root).looked = True
+
+    def note_forgotten(self, forgotten: Iterable[Task]) -> None:
+        """Log the failures among them that nobody looked at."""
+        if self.durable is not None:
+            self.durable.note_forgotten(forgotten)
+        for task in forgotten:
+            job = cast("Job", task)
+            if job.status is FAILED and not job.looked and isinstance(job.outcome, Err):
+                job.looked = True
+                if not isinstance(job.outcome.error, TaskDependencyError):
+                    logger.error(
+                        "%s failed and nobody looked: %s",
+                        job.label,
+                        describe(job.outcome.error),
+                        exc_info=job.outcome.error,
+                    )
+
+    def note_cleanup_errors(self, job: Job, errors: list[BaseException]) -> None:
+        """Keep and log what went wrong in a task's clean-ups."""
+        with self.lock:
+            job.noted.cleanup_errors.extend(errors)
+        for error in errors:
+            logger.error("a clean-up of %s raised", job.label, exc_info=error)
+
+    def warn_unstorable(self, job: Job, error: SerializationError) -> None:
+        """Say that a result will not outlive this process."""
+        logger.warning(
+            "%s completed, but its result cannot be stored, and will be gone after a restart: %s",
+            job.label,
+            error,
+        )

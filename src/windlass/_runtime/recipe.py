@@ -36,6 +36,8 @@ class Recipe:
     call: ForCall | None = None
     vetted_by: Any = None
     """The runtime that has found the recipe fit for its executors."""
+    stored_as: str | None = None
+    """The stable id of the function, once a store has asked for it."""
 
     @classmethod
     def of(

@@ -16,7 +16,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .._core.change import Change
-from .._core.outcome import Cancelled, Err, Lost, Ok
+from .._core.outcome import OK_NONE, Cancelled, Err, Lost, Ok
 from .._core.spec import Spec
 from .._core.states import COMPLETED, TaskPriority, TaskStatus
 from .._core.task import Attempt
@@ -63,12 +63,18 @@ class Records:
         self._runtime = runtime
         self._codec = codec
         self._registry = registry
+        # What most calls and most results are made of.
+        self._no_arguments = codec.encode_call((), {})
+        self._nothing = codec.encode(["ok", None])
 
     # -- to be stored ----------------------------------------------------------------------------
 
     def prepare(self, job: StoredJob) -> None:
         """Pack what was asked of a new job; raises if that cannot be stored."""
-        function = self._registry.id_of(job.recipe)
+        recipe = job.recipe
+        function = recipe.stored_as
+        if function is None:
+            function = recipe.stored_as = self._registry.id_of(recipe)
         if function is None:
             raise NotDurableError(
                 f"{job.spec.name} cannot be kept in a file, because only functions decorated with "
@@ -83,6 +89,8 @@ class Records:
 
     def call(self, job: StoredJob) -> bytes:
         """The arguments of ``job`` as bytes."""
+        if not (job.args or job.kwargs):
+            return self._no_arguments
         return self._codec.encode_call(
             job.args, job.kwargs or {}, job.label, lambda value: _reference(value, job)
         )
@@ -174,6 +182,8 @@ class Records:
         return self._codec.encode(noted) if noted else None
 
     def _packed_outcome(self, job: StoredJob, outcome: Outcome) -> bytes:
+        if outcome is OK_NONE:
+            return self._nothing
         if isinstance(outcome, Lost):
             return self._codec.encode(["lost", outcome.value])
         if isinstance(outcome, Ok):

@@ -1,9 +1,10 @@
 """The runtime: how tasks come in, and what becomes of them when somebody says so.
 
 What it consists of is in ``parts``, what it can be asked in ``asking``, and how anybody waits in
-``waiting``; it is one object, because all of that is one lock's. The lock guards the engine and the watchers of jobs. It is held for moments, never while user code
-runs, and never while another lock is taken. Whatever thread asks for something enters the engine
-directly and is answered at once; only the pump takes, settles and publishes.
+``waiting``; it is one object, because all of that is one lock's. The lock guards the engine and
+the watchers of jobs. It is held for moments, never while user code runs, and never while another
+lock is taken. Whatever thread asks for something enters the engine directly and is answered at
+once; only the pump takes, settles and publishes.
 """
 
 from __future__ import annotations

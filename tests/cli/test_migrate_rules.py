@@ -261,6 +261,37 @@ def test_managers_that_are_used_otherwise_than_by_calling_their_class_stay():
         assert [f.action for f in file.findings] == [Action.WAIT, Action.DECIDE], use
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "class Service:\n    m = TaskManager()",
+        "m = n = TaskManager()",
+        "m = TaskManager(); m.stop()",
+        "service.m = TaskManager()",
+        "m = TaskManager()\nfrom elsewhere import m",
+    ],
+)
+def test_managers_that_others_may_know_by_another_name_stay(code):
+    text = f"from core.task_manager import TaskManager\n{code}\n"
+    file = file_of(text)
+    assert [f.action for f in file.findings].count(Action.DECIDE) == 1
+    assert Action.REWRITE not in [f.action for f in file.findings]
+
+
+def test_a_global_object_that_is_imported_twice_is_made_once():
+    file = file_of(f"{HEADS['P']}\n{HEADS['P']}\ntm.stop()\n")
+    assert rewrite(file).decode() == (
+        "import windlass\n\ntm = windlass.TaskManager(own_loop=True)\ntm.stop().result()\n"
+    )
+
+
+def test_what_has_no_counterpart_yet_stays_without_a_word_in_the_program():
+    text = "from ailf.messaging.redis import RedisClient\nRedisClient()\n"
+    file = file_of(text)
+    assert {finding.action for finding in file.findings} == {Action.WAIT}
+    assert rewrite(file).decode() == text
+
+
 def test_managers_of_a_class_go_together_and_others_do_not_wait_for_them():
     file = file_of("""\
         from core.task_management import TaskManager

@@ -100,9 +100,13 @@ class File:
     def _look_at_other(self, group: Group, imported: Imported, entry: Advice) -> None:
         if self._drop_unused(group, imported):
             return
-        group.decide(imported.node, entry.text)
+        action = Action.WAIT if entry.stays else Action.DECIDE
         for node in self.page.loads(imported.local):
-            group.decide(node, entry.text, comment=False)
+            group.found(node, entry.text, action)
+        if entry.stays:
+            group.found(imported.node, entry.text, action)
+        else:
+            group.decide(imported.node, entry.text)
 
     def _drop_unused(self, group: Group, imported: Imported) -> bool:
         used = self.page.names.get(imported.local) or imported.local in self._offered
@@ -128,7 +132,10 @@ class File:
         members = [one for one in members if not self._drop_unused(group, one)]
         made: list[str] = []
         for imported in members:
-            made += (self._shared if shared else self._instances)(group, imported)
+            if shared and imported.local not in made:
+                made += self._shared(group, imported, members)
+            elif not shared:
+                self._instances(group, imported)
         if members:
             group.check_order()
         findings = group.settle()
@@ -144,8 +151,8 @@ class File:
         """Whether nothing can be done about old global objects but to wait for the other files."""
         return self.around.shares and all(map(self._is_bridge_to_old, members))
 
-    def _shared(self, group: Group, imported: Imported) -> list[str]:
-        """Look at an old global object."""
+    def _shared(self, group: Group, imported: Imported, members: list[Imported]) -> list[str]:
+        """Look at an old global object; returns what the file calls it."""
         assert isinstance(imported.entry, Manager)
         kind, key = imported.entry.kind, imported.local
         if kind in CLASS_ADVICE:
@@ -156,7 +163,7 @@ class File:
             self._note_making(group, imported.node, imported)
         if key in self._offered:
             group.decide(imported.node, "other files may import it from here")
-        group.look_at(key, kind, set())
+        group.look_at(key, kind, {one.node for one in members if one.local == key})
         if self.around.shares:
             for use in group.uses:
                 if use.key == key and use.attribute in {"stop", "shutdown"}:
@@ -201,7 +208,7 @@ class File:
             at += 1
         return body[at]
 
-    def _instances(self, group: Group, imported: Imported) -> list[str]:
+    def _instances(self, group: Group, imported: Imported) -> None:
         """Look at a class of managers, and at those that are made of it."""
         assert isinstance(imported.entry, Manager)
         kind = imported.entry.kind
@@ -221,7 +228,6 @@ class File:
             if not group.starts_itself(key):
                 for line in targets.values():
                     group.edits.after.setdefault(line, []).append(f"{key}.start()")
-        return []
 
     def _look_at_making(
         self,
@@ -235,14 +241,12 @@ class File:
         if not (isinstance(call, cst.Call) and call.func is node):
             group.decide(node, "it is not just called here: write windlass.TaskManager by hand")
             return
-        assign = page.parent(call)
-        line = page.parent(assign) if isinstance(assign, cst.Assign) else None
-        target = assign.targets[0].target if isinstance(assign, cst.Assign) else node
-        key = page.code(target)
-        plain = isinstance(target, cst.Name) or key == f"self.{key.partition('.')[2]}"
-        if not (isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1 and plain):
+        named = self._named(call)
+        if named is None:
             group.decide(node, "give it a name of its own first: tm = ...")
             return
+        target, line = named
+        key = page.code(target)
         made.setdefault(key, {})[target] = line
         if kind in CLASS_ADVICE:
             group.decide(call, CLASS_ADVICE[kind], comment=False)
@@ -256,3 +260,19 @@ class File:
         new = f"{NEW[:-1]}{given})"
         group.found(call, new)
         group.edits.nodes[call] = lambda _: cst.parse_expression(new)
+
+    def _named(self, call: cst.Call) -> tuple[cst.CSTNode, cst.SimpleStatementLine] | None:
+        """The one name that is given to what ``call`` makes, and the statement that does so.
+
+        None if there are more, or one by which others may know it.
+        """
+        page, assign = self.page, self.page.parent(call)
+        if not (isinstance(assign, cst.Assign) and len(assign.targets) == 1):
+            return None
+        line, target = page.parent(assign), assign.targets[0].target
+        if not (isinstance(line, cst.SimpleStatementLine) and len(line.body) == 1):
+            return None
+        if isinstance(target, cst.Name):
+            return None if page.in_class_body(target) else (target, line)
+        of_self = isinstance(target, cst.Attribute) and page.code(target.value) == "self"
+        return (target, line) if of_self else None

@@ -14,7 +14,7 @@ class Action(enum.StrEnum):
     DECIDE = "decide"
     """A person must decide: ``--write`` leaves a comment."""
     WAIT = "wait"
-    """It is certain in itself, and has to wait for other uses of the same manager."""
+    """Nothing can be done yet: other uses of the same manager, or Windlass, are in the way."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

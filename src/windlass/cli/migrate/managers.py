@@ -85,6 +85,9 @@ class Group:
     def _mentions(self, key: str, made_by: set[cst.CSTNode]) -> Iterator[cst.BaseExpression]:
         """Where ``key`` is read; what else is assigned to it is noted."""
         bindings = self.page.bindings
+        for alias in self.page.imports_of(key):
+            if alias not in made_by:
+                self.decide(alias, f"something else is called {key} here, too")
         nodes: list[cst.BaseExpression]
         name = key.removeprefix("self.")
         if name == key:

@@ -119,6 +119,20 @@ class Page:
             found.setdefault(node.value, []).append(node)
         return found
 
+    def imports_of(self, name: str) -> list[cst.ImportAlias]:
+        """What is imported under a name."""
+        return [
+            alias
+            for alias in self.all(cst.ImportAlias)
+            if name == (alias.evaluated_alias or alias.evaluated_name)
+        ]
+
+    def in_class_body(self, node: cst.CSTNode) -> bool:
+        """Whether what is assigned here belongs to a class."""
+        scopes = (cst.ClassDef, cst.FunctionDef, cst.Lambda)
+        around = next((up for up in self.above(node) if isinstance(up, scopes)), None)
+        return isinstance(around, cst.ClassDef)
+
     def loads(self, name: str) -> list[cst.Name]:
         """Where a name is read."""
         return [node for node in self.names.get(name, []) if node not in self.bindings]

@@ -27,9 +27,10 @@ class Manager:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Something that a person has to think about."""
+    """Something that a person has to think about; or need not, since it ``stays``."""
 
     text: str
+    stays: bool = False
 
 
 Entry = Same | Manager | Advice
@@ -53,8 +54,8 @@ _EXECUTOR = Advice(
 _EVENTS = Advice(
     "tm.subscribe(callback), called with batches of Change; tm.changes() in a coroutine"
 )
-_REDIS = Advice("stays as it is: Windlass has no part for Redis yet")
-_CELERY = Advice("stays as it is: Windlass has no part for Celery yet")
+_REDIS = Advice("stays as it is: Windlass has no part for Redis yet", stays=True)
+_CELERY = Advice("stays as it is: Windlass has no part for Celery yet", stays=True)
 _COROUTINES_STATUS = Advice(
     "windlass.TaskStatus: equal to the same texts, but it prints as 'completed', where the old one "
     "prints as 'TaskStatus.COMPLETED'"

@@ -59,4 +59,7 @@ BUDGETS: dict[str, Budget] = {
     "queued-100k-uncollected": Budget(1.5),
     "queued-1m-uncollected": Budget(1.5),
     "import": Budget(1.6),
+    "store": Budget(1 / 0.25),
+    "store-full": Budget(1 / 0.6),
+    "store-alone": Budget(4.0),
 }

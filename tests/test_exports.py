@@ -307,7 +307,15 @@ def test_it_works_without_any_extra():
 
 
 def test_the_names_for_tests_are_these_and_no_others():
-    names = {"ExecutorContract", "Faults", "InjectedFault", "VirtualClock", "VirtualLoop", "World"}
+    names = {
+        "ExecutorContract",
+        "Faults",
+        "InjectedFault",
+        "StoreContract",
+        "VirtualClock",
+        "VirtualLoop",
+        "World",
+    }
     assert set(windlass.testing.__all__) == names
     for name in names:
         thing = getattr(windlass.testing, name)

@@ -6,7 +6,7 @@ import pytest
 
 from windlass.stores.memory import MemoryStore
 from windlass.stores.sqlite import SqliteStore
-from windlass.testing.contracts.stores import StoreContract
+from windlass.testing import StoreContract
 
 
 class TestMemory(StoreContract):

@@ -4,6 +4,7 @@
   the fixture ``windlass_world``, see ``plugin``.
 - ``Faults``: what is to go wrong in it, and how often.
 - ``ExecutorContract``: the suite that every executor must pass, of ours or of yours.
+- ``StoreContract``: the same for stores.
 - ``VirtualClock``, ``VirtualLoop``: virtual time by itself.
 - ``python -m windlass.testing.simulate``: whole histories of the engine, drawn from a seed.
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .contracts import ExecutorContract as ExecutorContract
+    from .contracts.stores import StoreContract as StoreContract
     from .faults import Faults as Faults
     from .faults import InjectedFault as InjectedFault
     from .virtual_time import VirtualClock as VirtualClock
@@ -27,6 +29,7 @@ _HOMES = {
     "ExecutorContract": "contracts",
     "Faults": "faults",
     "InjectedFault": "faults",
+    "StoreContract": "contracts.stores",
     "VirtualClock": "virtual_time",
     "VirtualLoop": "virtual_time",
     "World": "world",
@@ -35,6 +38,7 @@ __all__ = [
     "ExecutorContract",
     "Faults",
     "InjectedFault",
+    "StoreContract",
     "VirtualClock",
     "VirtualLoop",
     "World",

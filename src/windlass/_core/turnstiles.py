@@ -158,6 +158,8 @@ class Turnstiles:
         caller = self._answer(task)
         for gate, weight in self.of(task):
             kept = self._kept(gate, task, now)
+            if task.noted.turned_away >= _PATIENCE:
+                kept -= gate.called  # or those who are called here and there block one another
             refusal = gate.refusal(weight, kept, now)
             if refusal is None and gate is not caller:
                 refusal = self._line(task, gate, now, back=caller is not None)

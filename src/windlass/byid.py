@@ -52,7 +52,7 @@ class ById:
         task_id: str | None = None,
     ) -> str:
         """Take a task in and hold it until it is executed; returns its id."""
-        from .decorators import require_function, several, task
+        from .decorators import TaskFunction, require_function, several, task
 
         require_function(func)
         if not isinstance(task_id, str | None):
@@ -73,6 +73,8 @@ class ById:
                 else require_seconds("retry_delay", retry_delay, zero=True),
             )
         recipe = self._runtime.recipe_of(task(func, name=name, **options))
+        if not isinstance(func, TaskFunction):
+            recipe.portable = func  # what was not decorated is not durable
         keywords = dict(kwargs or {})
         recipe.shape.check(args, keywords)
         job = self._runtime.job(

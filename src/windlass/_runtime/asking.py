@@ -11,7 +11,7 @@ from .._core.explain import explain
 from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err
-from .._core.states import FAILED, TERMINAL
+from .._core.states import FAILED, PENDING, TERMINAL
 from ..errors import (
     TaskDependencyError,
     TaskNotFoundError,
@@ -74,6 +74,10 @@ class Asking(Parts):
         """Why a job is not running, or how it ended."""
         if self.follower is not None and isinstance(job, StoredJob) and job.outcome is None:
             return self.follower.explain(job)
+        if job.status is PENDING and self.durable is not None and isinstance(job, StoredJob):
+            lacks = self.durable.records.lacking(job)
+            if lacks is not None:
+                return f"waiting for a program that has {lacks}: this one has not"
         with self.lock:
             return explain(self.engine, job, self.clock.now(), self.clock.wall())
 

@@ -51,7 +51,7 @@ class Gathering(Wait[list[R]]):
             for handle in handles:
                 job = handle._job
                 # Items of one chunk share their job.
-                if job is not last and (job.outcome is None or job in runtime.unpublished):
+                if job is not last and not (job.outcome is not None and job.told):
                     self._open += 1
                     job.watch(ended)
                 last = job

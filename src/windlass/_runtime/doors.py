@@ -220,8 +220,9 @@ class Doors:
             self._cancel_rest()
             await self.when(lambda: not self._running(self._closers), "clean-up")
             await self.when(self._all_gone, "clean-up")
-            if runtime.journal is not None:
-                await runtime.flush()
+            journal = runtime.journal
+            if journal is not None:  # nobody waits for a disk that is full, perhaps for days
+                await self.when(lambda: journal.idle or journal.sick is not None, "storing")
             self._let_go()
         except BaseException as error:
             closed.break_(error)
@@ -292,7 +293,9 @@ class Doors:
         runtime = self._runtime
         if runtime.durable is None:
             return
-        for job in runtime.jobs(lambda task: task.status not in TERMINAL):
+        for job in runtime.jobs(lambda _: True):
+            if job.outcome is not None and job.told:
+                continue
             watcher, job.watcher = job.watcher, None
             if watcher is not None:
                 watcher(job)

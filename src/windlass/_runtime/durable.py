@@ -12,7 +12,13 @@ from weakref import WeakValueDictionary
 
 from .._core.info import TaskInfo
 from .._core.outcome import Err
-from ..errors import DuplicateTaskError, NotDurableError, StoreError, TaskError
+from ..errors import (
+    DuplicateTaskError,
+    NotDurableError,
+    StoreError,
+    TaskDependencyError,
+    TaskError,
+)
 from .desk import Desk
 from .entering import holder_of_key
 from .follower import Follower
@@ -105,6 +111,10 @@ class Durable:
                 )
                 self._runtime.follower.open()
         except BaseException:
+            self.journal.stop()
+            if self.journal.epoch:  # what was taken in by half is read again next time
+                self.journal.epoch = 0
+                self._runtime.begin_anew()
             self._lease.release()
             self.store.close()
             raise
@@ -123,7 +133,6 @@ class Durable:
                 self._keys = dict(self.store.keys())
                 Recovery(runtime, self.store, self.records, self.journal).run(self.mine)
             runtime.follower, runtime.journal = None, self.journal
-            runtime.unpublished = self.journal.unpublished
         self._desk = self.journal.desk = Desk(runtime, self, self.store, self._codec)
         self._desk.open()
         runtime.pump.wake()
@@ -169,6 +178,19 @@ class Durable:
                 runtime.engine.remember(job)
                 known = job
         return cast("Job | None", known)
+
+    def revive(self, job: Job) -> None:
+        """See to it that a job that has ended in an earlier process can be retried."""
+        if isinstance(job, StoredJob) and job.source is not None:
+            for other in job.dependencies:
+                self._needed(other.id)
+            self.records.revive(job, self._needed)
+
+    def _needed(self, id: str) -> Job:
+        job = self._runtime.find(id)
+        if job is None:
+            raise TaskDependencyError(f"{id!r} has been forgotten: nothing can depend on it")
+        return job
 
     def look_for_key(self, job: Job) -> None:
         """See to it that the engine knows who has the key of ``job``, even if that has ended."""

@@ -250,7 +250,7 @@ class Follower:
     def _end(self, job: StoredJob, status: TaskStatus, outcome: Any) -> None:
         self._open.pop(job.id, None)
         with self._runtime.lock:
-            job.status, job.outcome = status, outcome
+            job.status, job.outcome, job.told = status, outcome, True
             watcher, job.watcher = job.watcher, None
         if watcher is not None:
             watcher(job)

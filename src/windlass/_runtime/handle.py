@@ -96,7 +96,7 @@ class TaskHandle(Wait[R_co]):
 
     def done(self) -> bool:
         """Whether the task has ended."""
-        return self._job.outcome is not None and self._job not in self._runtime.unpublished
+        return self._job.outcome is not None and self._job.told
 
     def exception(self) -> TaskError | None:
         """The error of a task that failed or was cancelled, without raising it; None otherwise."""
@@ -114,12 +114,11 @@ class TaskHandle(Wait[R_co]):
     def _value(self) -> R_co:
         job = self._job
         outcome = job.outcome
-        if type(outcome) is not Ok:
-            self._runtime.look_at(job)
-        if type(outcome) is Ok:
+        if type(outcome) is Ok and job.told:
             return self._pick(outcome.value)
+        self._runtime.look_at(job)
         error = error_of(job)
-        if error is None:
+        if error is None or not job.told:
             raise ManagerClosedError(
                 f"the manager was closed before {job.label} ended; it is kept in the file, and "
                 "goes on when that is opened again",

@@ -40,6 +40,9 @@ class Job(Task):
 
     __slots__ = ("args", "call", "context", "kwargs", "looked", "loop", "recipe", "watcher")
 
+    told = True
+    """Whether its end may be known, once there is one; see ``StoredJob``."""
+
     def __init__(
         self,
         id: str,

@@ -26,6 +26,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .._core.change import Moves
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from ..ports import Line, Store
     from .desk import Desk
-    from .job import Job
     from .records import Records
     from .run import Run
     from .wait import Promise
@@ -106,7 +106,7 @@ class Journal:
         self._waiting: list[Entry] = []
         self._done: list[Entry] = []
         self._busy = False
-        self._closing = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._seq = 0
         self._next = Entry()  # for what is said between two turns
@@ -116,8 +116,6 @@ class Journal:
         """Why nothing can be stored at present."""
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
         """New jobs that could not be stored, for the pump to take back."""
-        self.unpublished: set[Job] = set()
-        """The jobs that have ended, which nobody may know yet."""
 
     # -- from the pump's turn, under the engine's lock -----------------------------------------
 
@@ -136,10 +134,10 @@ class Journal:
                 changed[job] = None
                 if after in TERMINAL:
                     entry.ended.append(job)
-        self.unpublished.update(entry.ended)
         if self.desk is not None and self.desk.has_clients:
             entry.news = [self._records.news(move, offset) for move in moves]
-        for job in changed:
+        # Moves come by kinds; the store keeps the order in which tasks were submitted.
+        for job in sorted(changed, key=_created):
             self.note(job, offset, entry)
         return entry
 
@@ -169,7 +167,8 @@ class Journal:
         with self._lock:
             done, self._done = self._done, []
         for entry in done:
-            self.unpublished.difference_update(entry.ended)
+            for job in entry.ended:
+                job.told = True
         return done
 
     @property
@@ -183,13 +182,14 @@ class Journal:
     def start(self, epoch: int, seq: int) -> None:
         """Write under ``epoch`` from now on; ``seq`` is the greatest in use."""
         self.epoch, self._seq = epoch, seq
-        self._closing, self.sick = False, None
+        self._closing.clear()
+        self.sick = None
         self._thread = threading.Thread(target=self._run, name="windlass-journal", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Write what there is, and no more."""
-        self._closing = True
+        self._closing.set()
         self._work.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
@@ -208,7 +208,7 @@ class Journal:
                     self._done += safe
                     self._busy = False
                 self._wake()
-            if self._closing:
+            if self._closing.is_set():
                 return
 
     def _commit(self, entries: list[Entry]) -> list[Entry]:
@@ -228,7 +228,7 @@ class Journal:
                 return []
             except StoreError as error:
                 self._suffer(entries, error)
-                self._work.wait(_AGAIN)
+                self._closing.wait(_AGAIN)  # not for work: there is plenty, and no room
             else:
                 if self.sick is not None:
                     logger.warning("tasks are stored again")
@@ -236,7 +236,8 @@ class Journal:
                 if self.desk is not None:
                     self.desk.tell_clients()
                 return entries
-            if self._closing:
+            if self._closing.is_set():
+                logger.error("closed before everything was stored: some of it will happen again")
                 return []
 
     def _suffer(self, entries: list[Entry], error: StoreError) -> None:
@@ -272,3 +273,6 @@ class Journal:
         batch.inserts = [row for row in rows.values() if isinstance(row, Row)]
         batch.updates = [row for row in rows.values() if isinstance(row, Update)]
         return batch
+
+
+_created = attrgetter("created_at")

@@ -25,7 +25,6 @@ from .stored_job import EXTERNAL, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from collections.abc import Set as AbstractSet
 
     from .._core.flow import Gate
     from .._core.meters import Load
@@ -71,8 +70,6 @@ class Parts:
         self.follower: Follower | None = None
         """While another process leads."""
         self.journal: Journal | None = None
-        self.unpublished: AbstractSet[Any] = frozenset()
-        """The jobs that have ended, which nobody may know before it is on disk."""
         self.read_load: Callable[[], Load] = read_load
         me = self.me = cast("Runtime", self)
         """This, to whoever is handed the whole."""
@@ -141,7 +138,8 @@ class Parts:
         """Forget everything: what there is, is in the store."""
         gates = [gate.policy for gate in self.engine.turnstiles.all.values()]
         with self.lock:
-            self.engine = Engine(**self._settings)
+            old, self.engine = self.engine, Engine(**self._settings)
+            self.engine.paused, self.engine.slots.limit = old.paused, old.slots.limit
             for gate in gates:
                 self.engine.add_gate(gate, self.clock.now())
 

@@ -219,7 +219,8 @@ class Pump:
 
     def _is_on(self, run: Run) -> bool:
         """Whether a run is still to be started; one that was ended meanwhile is reported so."""
-        if run.job.run == run.number and run.job.status is RUNNING:
+        job = run.job
+        if job.run == run.number and job.status is RUNNING and not self._runtime.engine.ending(job):
             return True
         self.report(run, Err(asyncio.CancelledError()))
         return False
@@ -230,7 +231,7 @@ class Pump:
         while journal.refused:
             job, error = journal.refused.popleft()
             refused.append(job)
-            job.seq = NEVER_STORED
+            job.seq, job.told = NEVER_STORED, True
             text = f"{job.label} was not stored, and never ran: {error}"
             verdict = Err(type(error)(text, job.id), raised=False)
             self._runtime.engine.take_back(job, verdict, now)

@@ -18,15 +18,21 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from .._core.change import Change
 from .._core.outcome import OK_NONE, Cancelled, Err, Lost, Ok
 from .._core.spec import Spec
-from .._core.states import COMPLETED, TaskPriority, TaskStatus
-from .._core.task import Attempt
-from ..errors import NotDurableError, SerializationError, StoreCorruptError, TaskError
+from .._core.states import COMPLETED, FAILED, TaskPriority, TaskStatus
+from .._core.task import Attempt, Task
+from ..errors import (
+    NotDurableError,
+    SerializationError,
+    StoreCorruptError,
+    TaskDependencyError,
+    TaskError,
+)
 from ..ports import Row, Update
 from .chunks import ItemHandle
 from .handle import Output, TaskHandle
 from .recipe import Recipe
 from .signature import CallShape
-from .stored_job import UNKNOWN, StoredJob
+from .stored_job import EXTERNAL, UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,13 +88,19 @@ class Records:
                 "live in memory: task(func, durable=False)",
                 job.id,
             )
-        job.seq, job.function, job.recovered = 0, function, False
+        job.seq, job.function, job.recovered, job.told = 0, function, False, False
+        job.source = None
         job.packed = self.call(job)
+        self._options(job)  # refused here, not in the middle of a turn
+        if job.notes is not None:
+            self._codec.encode(job.notes.key, f"the key of {job.label}")
         for other in job.dependencies:
             _require_stored(other, job)
 
     def call(self, job: StoredJob) -> bytes:
         """The arguments of ``job`` as bytes."""
+        if job.source is not None:
+            return job.source.call
         if not (job.args or job.kwargs):
             return self._no_arguments
         return self._codec.encode_call(
@@ -110,7 +122,7 @@ class Records:
             update.ended_at,
             job.run,
             call,
-            self._options(job, offset),
+            self._options(job),
             update.notes,
             update.outcome,
         )
@@ -143,7 +155,9 @@ class Records:
         """A checkpoint, or the result of a step."""
         return self._codec.encode(value, what)
 
-    def _options(self, job: StoredJob, offset: float) -> bytes:
+    def _options(self, job: StoredJob) -> bytes:
+        if job.source is not None:
+            return job.source.options
         known = self._registry.recipe(job.function)
         base = known.spec if known is not None else None
         spec, notes = job.spec, job.notes
@@ -172,7 +186,7 @@ class Records:
         if notes is not None:
             for name in ("due_at", "failures", "crashes", "given_back", "progress", "message"):
                 if value := getattr(notes, name):
-                    noted[name] = value
+                    noted[name] = _storable(value) if name == "message" else value
             if notes.attempts:
                 noted["attempts"] = [
                     [past.number, past.started_at + offset, past.ended_at + offset, past.ended]
@@ -196,7 +210,7 @@ class Records:
             packed = self._codec.encode_error(outcome.error, outcome.traceback)
             return self._codec.encode(["error", outcome.raised, outcome.crashed, packed])
         assert isinstance(outcome, Cancelled)
-        return self._codec.encode(["cancelled", outcome.cause])
+        return self._codec.encode(["cancelled", _storable(outcome.cause)])
 
     # -- from the store --------------------------------------------------------------------------
 
@@ -217,26 +231,53 @@ class Records:
             recipe = self._recipe(row, {})
         job = StoredJob(row.id, recipe, row.created_at - offset, (), None, None, None)
         job.seq, job.function, job.packed, job.recovered = row.seq, row.function, None, True
-        job.run = row.run
+        job.run, job.told = row.run, row.outcome is not None
+        later = job.told or recipe.spec.executor == UNKNOWN
+        job.source = row if later else None
+        if job.told:  # then names are all it needs of others, unless it is retried: see ``revive``
+            resolve = _named
         job.started_at = row.started_at - offset if row.started_at is not None else 0.0
         job.ended_at = row.ended_at - offset if row.ended_at is not None else 0.0
         if row.key is not None:
             job.noted.key = row.key
-        if row.outcome is not None:
-            job.status, job.outcome = TaskStatus(row.status), self._outcome(row)
         try:
             job.dependencies = tuple(resolve(id) for id in options.get("after", ()))
             if "parent" in options:
-                job.noted.parent = resolve(options["parent"])
+                job.noted.parent = _parent(options["parent"], resolve)
             if row.notes is not None:
                 self._take_notes(job, self._read(row.notes), offset)
-            if recipe.spec.executor == UNKNOWN:
-                job.packed = row.call
-            elif job.status is not COMPLETED:
+            if row.outcome is not None:
+                job.status, job.outcome = TaskStatus(row.status), self._outcome(row)
+            if job.source is None:
                 self._take_call(job, row, resolve)
         except TaskError as error:
             problem = problem or error
+        if job.told and problem is not None:
+            job.status, job.outcome = FAILED, Err(problem, raised=False)
         return job, problem
+
+    def revive(self, job: StoredJob, resolve: Callable[[str], Job]) -> None:
+        """Read the call of a job that had ended and is to run again."""
+        if job.source is not None and job.spec.executor != UNKNOWN:
+            self._take_call(job, job.source, resolve)
+            job.source = None
+
+    def lacking(self, job: StoredJob) -> str | None:
+        """What this program does not have of what ``job`` needs, in words."""
+        if job.source is None or job.spec.executor != UNKNOWN:
+            return None
+        return self._lacking(job.source.function, self._read(job.source.options))
+
+    def _lacking(self, function: str, options: dict[str, Any]) -> str | None:
+        known = self._registry.recipe(function)
+        if known is None:
+            return f"the function {function!r}"
+        executor = options.get("executor", known.spec.executor)
+        if executor not in {*self._runtime.executors, EXTERNAL}:
+            return f"the executor {executor!r}"
+        gates = options.get("gates", known.spec.gates)
+        there = self._runtime.engine.turnstiles.all
+        return next((f"the gate {name!r}" for name, _ in gates if name not in there), None)
 
     def restored(self, data: bytes, what: str) -> Any:
         """A checkpoint, or the result of a step."""
@@ -247,11 +288,14 @@ class Records:
 
     def _recipe(self, row: Row, options: dict[str, Any]) -> Recipe:
         known = self._registry.recipe(row.function)
+        lacks = self._lacking(row.function, options)
         changes = {name: options[name] for name in _OF_SPEC if name in options}
         if "priority" in options:
             changes["priority"] = TaskPriority(options["priority"])
+        if lacks is not None:
+            changes |= {"executor": UNKNOWN, "gates": ()}
         if known is None:
-            changes |= {"name": changes.get("name", row.function), "executor": UNKNOWN}
+            changes.setdefault("name", row.function)
             return Recipe(_nobody, None, Spec(**changes), CallShape(_nobody, row.function))
         if "retry" in options:
             changes["retry"] = dataclasses.replace(known.spec.retry, **options["retry"])
@@ -337,6 +381,28 @@ def _require_stored(other: Any, job: StoredJob) -> None:
             "memory (durable=False) and would be gone. Make both durable, or neither",
             job.id,
         )
+
+
+def _named(id: str) -> Any:
+    """Stands for a task of which only the id is asked."""
+    stand_in = Task(id, _NOTHING, 0.0)
+    stand_in.status = COMPLETED
+    return stand_in
+
+
+def _parent(id: str, resolve: Callable[[str], Job]) -> Any:
+    try:
+        return resolve(id)
+    except TaskDependencyError:  # a child may outlive all memory of its parent
+        return _named(id)
+
+
+_NOTHING = Spec(name="", executor=UNKNOWN)
+
+
+def _storable(text: str) -> str:
+    """What was said about a task, without what UTF-8 lacks: it is too late to refuse it."""
+    return text.encode(errors="replace").decode()
 
 
 def _nobody(*_: Any, **__: Any) -> None:

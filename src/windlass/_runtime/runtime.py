@@ -207,6 +207,8 @@ class Runtime(Asking, Waiting):
         """Give an ended job another run."""
         if self.follower is not None and isinstance(job, StoredJob):
             return self._retry_elsewhere(job, self.follower, downstream=downstream)
+        if self.durable is not None:
+            self.durable.revive(job)
         with self.lock:
             if not self.accepting:
                 raise closed_error()

@@ -7,7 +7,7 @@ import logging
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
-from .._core.outcome import Ok
+from .._core.outcome import Lost, Ok
 from .._core.states import RUNNING
 from .handle import TaskHandle, error_of
 from .nested import NestedWait
@@ -31,8 +31,10 @@ class Waiting(Parts):
     def watch(self, job: Job, callback: Callable[[Any], None]) -> bool:
         """Have ``callback`` called when ``job`` has ended; False if it has."""
         with self.lock:
-            if job.outcome is not None and job not in self.unpublished:
+            if job.outcome is not None and job.told:
                 return False
+            if self.home is None and self.durable is not None:
+                return False  # nothing will happen any more; see ``TaskHandle._value``
             job.watch(callback)
             return True
 
@@ -66,7 +68,10 @@ class Waiting(Parts):
         if type(outcome) is Ok:
             return handle._pick(outcome.value)
         job.looked = True
-        return error_of(job)
+        error = error_of(job)
+        if type(outcome) is Lost and error is not None:
+            raise error  # it completed, and is not one of the failures that run_if asks for
+        return error
 
     def await_on_loop(self, run: Run, awaitable: Any) -> Any:
         """Have what a function in a thread returned awaited on the loop it belongs to."""

@@ -191,6 +191,12 @@ def test_what_is_certain_is_rewritten(kind, old, new):
         ("P", "tm = other()", "something else is called tm here"),
         ("P", "def g(tm): tm.start()", "something else is called tm here"),
         ("P", "__all__ = ['tm']", "other files may import it"),
+        ("P", "windlass = tm.start()", "something of the file's own is called windlass"),
+        (
+            "P",
+            "from boats import windlass\ntm.start()",
+            "something of the file's own is called windlass",
+        ),
         ("P", "tm.nothing()", "nothing here has that name"),
         (
             "P",

@@ -116,6 +116,15 @@ class File:
         return not used
 
     @cached_property
+    def _has_another_windlass(self) -> bool:
+        mentions = self.page.names.get("windlass", [])
+        imports = [alias.evaluated_name for alias in self.page.imports_of("windlass")]
+        return any(node in self.page.bindings for node in mentions) or imports not in (
+            [],
+            ["windlass"],
+        )
+
+    @cached_property
     def _offered(self) -> frozenset[str]:
         """The names that others may import from here."""
         named = {
@@ -131,6 +140,8 @@ class File:
         group = Group(self.page)
         members = [one for one in members if not self._drop_unused(group, one)]
         made: list[str] = []
+        if members and self._has_another_windlass:
+            group.decide(members[0].node, "something of the file's own is called windlass")
         for imported in members:
             if shared and imported.local not in made:
                 made += self._shared(group, imported, members)

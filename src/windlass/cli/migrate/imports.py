@@ -67,10 +67,10 @@ def _source(node: cst.ImportFrom, package: str) -> str:
     return ".".join([*base, *([module] if module else [])])
 
 
-def is_import(node: cst.CSTNode) -> bool:
-    """Whether a statement imports something, and does nothing else."""
+def is_import(node: cst.CSTNode, *kinds: type[cst.CSTNode]) -> bool:
+    """Whether a statement imports something, in one of these ways, and does nothing else."""
     return isinstance(node, cst.SimpleStatementLine) and all(
-        isinstance(part, cst.Import | cst.ImportFrom) for part in node.body
+        isinstance(part, kinds or (cst.Import, cst.ImportFrom)) for part in node.body
     )
 
 

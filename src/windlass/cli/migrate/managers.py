@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import libcst as cst
-from libcst import matchers as m
 
 from .calls import RULES
 from .findings import Action, Finding
@@ -187,8 +186,10 @@ class Group:
 def _argument(call: cst.Call, name: str) -> cst.BaseExpression | None:
     for arg in call.args:
         if arg.keyword is not None and arg.keyword.value == name:
-            empty = m.matches(arg.value, m.Name("None") | m.List([]) | m.Tuple([]))
-            return None if empty else arg.value
+            value = arg.value
+            none = isinstance(value, cst.Name) and value.value == "None"
+            empty = isinstance(value, cst.List | cst.Tuple) and not value.elements
+            return None if none or empty else value
     return None
 
 

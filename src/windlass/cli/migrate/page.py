@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
-from libcst import matchers as m
 from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
-_GIVES_ID = m.Call(func=m.Attribute(attr=m.Name("register_task") | m.Name("submit")))
+_GIVE_IDS = {"register_task", "submit"}
 
 
 class Page:
@@ -143,7 +142,7 @@ class Page:
         found: set[str] = set()
         for node in self.all(cst.Assign):
             value = node.value.expression if isinstance(node.value, cst.Await) else node.value
-            if m.matches(value, _GIVES_ID):
+            if _gives_id(value):
                 found.update(_plain_names(*(target.target for target in node.targets)))
         for node in self.all(cst.For, cst.CompFor):
             found.update(_plain_names(node.target))
@@ -155,14 +154,22 @@ class Page:
         return {
             self.code(node.value)
             for node in self.all(cst.Arg)
-            if m.matches(node, m.Arg(keyword=m.Name("task_id"), value=m.SimpleString()))
+            if node.keyword is not None
+            and node.keyword.value == "task_id"
+            and isinstance(node.value, cst.SimpleString)
         }
 
     def is_known_id(self, node: cst.BaseExpression) -> bool:
         """Whether it is the id of a task that this file has registered, as far as one can see."""
         if isinstance(node, cst.Name):
             return node.value in self.ids
-        return self.code(node) in self.given_ids or m.matches(node, _GIVES_ID)
+        return self.code(node) in self.given_ids or _gives_id(node)
+
+
+def _gives_id(node: cst.BaseExpression) -> bool:
+    """Whether it is a call that returns the id of a task."""
+    func = node.func if isinstance(node, cst.Call) else None
+    return isinstance(func, cst.Attribute) and func.attr.value in _GIVE_IDS
 
 
 def _targets(node: cst.CSTNode) -> Iterator[cst.CSTNode]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
-from libcst import matchers as m
 
 from .imports import import_line, is_import, rewritten
 from .page import Statement
@@ -68,14 +68,18 @@ def _without_marks(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
 
 def _with_import(module: cst.Module) -> cst.Module:
     """``module`` with an ``import windlass``, if it needs one and has none."""
-    uses = m.findall(module, m.Attribute(value=m.Name("windlass")))
-    alias = m.ImportAlias(name=m.Name("windlass"), asname=None)
-    has = m.SimpleStatementLine(body=[m.Import(names=[m.ZeroOrMore(), alias, m.ZeroOrMore()])])
-    if not uses or any(m.matches(line, has) for line in module.body):
+    tree = ast.parse(module.bytes)
+    uses = any(isinstance(node, ast.Name) and node.id == "windlass" for node in ast.walk(tree))
+    has = any(
+        isinstance(node, ast.Import)
+        and any(alias.name == "windlass" and alias.asname is None for alias in node.names)
+        for node in tree.body
+    )
+    if not uses or has:
         return module
     at = first_place(module)
     body = list(module.body)
-    while at < len(body) and is_import(body[at]) and m.findall(body[at], m.Import()):
+    while at < len(body) and is_import(body[at], cst.Import):
         at += 1
     body.insert(at, cst.parse_statement("import windlass"))
     return module.with_changes(body=body)
@@ -83,10 +87,14 @@ def _with_import(module: cst.Module) -> cst.Module:
 
 def first_place(module: cst.Module) -> int:
     """Where the first statement can go: behind the docstring and what is from the future."""
-    at = 0
-    if module.get_docstring() is not None:
-        at = 1
-    future = m.SimpleStatementLine(body=[m.ImportFrom(module=m.Name("__future__"))])
-    while at < len(module.body) and m.matches(module.body[at], future):
+    at = int(module.get_docstring() is not None)
+    while at < len(module.body) and _is_future(module.body[at]):
         at += 1
     return at
+
+
+def _is_future(node: cst.CSTNode) -> bool:
+    if not isinstance(node, cst.SimpleStatementLine):
+        return False
+    module = node.body[0].module if isinstance(node.body[0], cst.ImportFrom) else None
+    return isinstance(module, cst.Name) and module.value == "__future__"

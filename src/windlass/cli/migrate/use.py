@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
-from libcst import matchers as m
 
 from .vocabulary import advice_for, behind
 
@@ -72,10 +71,9 @@ class Use:
     def assigned_to(self) -> str | None:
         """The one name that it is assigned to."""
         up = self.page.parent(self.whole)
-        if up is not None and m.matches(up, _TO_ONE_NAME):
-            return cst.ensure_type(
-                cst.ensure_type(up, cst.Assign).targets[0].target, cst.Name
-            ).value
+        if isinstance(up, cst.Assign) and len(up.targets) == 1:
+            target = up.targets[0].target
+            return target.value if isinstance(target, cst.Name) else None
         return None
 
     def undecided(self, why: str = "") -> Undecided:
@@ -110,5 +108,4 @@ class Use:
         return cst.Call(cst.parse_expression(f"{self.key}.{method}"), [*passed, *named])
 
 
-_TO_ONE_NAME = m.Assign(targets=[m.AssignTarget(target=m.Name())])
 _TIGHT = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))

@@ -116,12 +116,12 @@ class File:
         return not used
 
     @cached_property
-    def _has_another_windlass(self) -> bool:
-        mentions = self.page.names.get("windlass", [])
-        imports = [alias.evaluated_name for alias in self.page.imports_of("windlass")]
-        return any(node in self.page.bindings for node in mentions) or imports not in (
-            [],
-            ["windlass"],
+    def has_another_windlass(self) -> bool:
+        """Whether it calls something else ``windlass``."""
+        page = self.page
+        return any(node in page.bindings for node in page.names.get("windlass", [])) or any(
+            alias.evaluated_name != "windlass" or not isinstance(page.parent(alias), cst.Import)
+            for alias in page.imports_of("windlass")
         )
 
     @cached_property
@@ -140,7 +140,7 @@ class File:
         group = Group(self.page)
         members = [one for one in members if not self._drop_unused(group, one)]
         made: list[str] = []
-        if members and self._has_another_windlass:
+        if members and self.has_another_windlass:
             group.decide(members[0].node, "something of the file's own is called windlass")
         for imported in members:
             if shared and imported.local not in made:

@@ -22,7 +22,7 @@ def rewrite(file: File) -> bytes:
     """The text of ``file`` after the migration."""
     module = file.page.module.visit(_Rewriter(file))
     module = module.with_changes(header=_without_marks(module.header))
-    return _with_import(module).bytes
+    return (module if file.has_another_windlass else _with_import(module)).bytes
 
 
 class _Rewriter(cst.CSTTransformer):

@@ -93,6 +93,18 @@ class Lead:
             self._new.replace(self.path)
             return taken
 
+    @property
+    def taken(self) -> bool:
+        """Whether anybody leads; asked without a trace, also of a file that cannot be written."""
+        try:
+            file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return not _flock(file, shared=True)
+        finally:
+            os.close(file)
+
     def beat(self) -> None:
         """Show that this process, which leads, is alive."""
         if self._file is not None:
@@ -160,12 +172,13 @@ class Lead:
                 os.close(file)
 
 
-def _flock(file: int, *, unlock: bool = False) -> bool:
+def _flock(file: int, *, unlock: bool = False, shared: bool = False) -> bool:
     """Lock an open file, if nobody else has it locked."""
     import fcntl  # noqa: PLC0415  # not on Windows
 
     try:
-        fcntl.flock(file, fcntl.LOCK_UN if unlock else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(file, fcntl.LOCK_UN if unlock else how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

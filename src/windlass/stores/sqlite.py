@@ -26,6 +26,7 @@ from ..errors import StoreError, StoreFencedError
 from ..ports import Line, Request, Row
 from . import NEWS_KEPT
 from .connections import Connections, Durability
+from .glance import Glance
 from .mishaps import explaining
 from .schema import read_state, statement
 
@@ -81,7 +82,8 @@ class SqliteStore:
     """The tasks in the file ``path``. See the module, and the port ``Store`` for its methods.
 
     ``patience`` is how many seconds each try waits for somebody else's transaction, before it ends
-    in StoreLockedError.
+    in StoreLockedError. ``look_only`` changes nothing, not even the files beside it, and needs no
+    right to.
     """
 
     def __init__(
@@ -90,10 +92,13 @@ class SqliteStore:
         *,
         durability: Durability = "full",
         patience: float = 1.0,
+        look_only: bool = False,
     ) -> None:
         # One name for the file, wherever the program goes and through whatever link it came.
         self.path = str(Path(path).resolve())
-        self._connections = Connections(self.path, durability, patience)
+        self._connections: Connections | Glance = (
+            Glance(self.path) if look_only else Connections(self.path, durability, patience)
+        )
 
     def open(self) -> None:
         self._connections.open()
@@ -222,6 +227,22 @@ class SqliteStore:
                     break
         with self._connections.maintaining() as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    # -- for people ----------------------------------------------------------------------------
+
+    def figures(self) -> dict[str, int]:
+        """The store's own numbers, and in bytes how much is unused."""
+        with self._connections.reading() as connection:
+            names = ("schema", "epoch", "created_by_us")
+            figures = {name: read_state(connection, name) for name in names}
+            (size,) = connection.execute("PRAGMA page_size").fetchone()
+            return {**figures, "unused": _free_pages(connection) * size}
+
+    def damage(self) -> list[str]:
+        """What is wrong with the file, in the words of SQLite, which reads all of it."""
+        with self._connections.reading() as connection:
+            found = [text for (text,) in connection.execute("PRAGMA integrity_check(20)")]
+        return [] if found == ["ok"] else found
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._core.outcome import Ok
 from ..errors import TaskNotFoundError
-from .handle import TaskHandle, error_of
+from .handle import TaskHandle, why_none
 from .wait import Wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from ..errors import TaskError
     from .job import Job
     from .runtime import Runtime
 
@@ -51,7 +50,7 @@ class Gathering(Wait[list[R]]):
             for handle in handles:
                 job = handle._job
                 # Items of one chunk share their job.
-                if job is not last and not (job.outcome is not None and job.told):
+                if job is not last and not runtime.is_over(job):
                     self._open += 1
                     job.watch(ended)
                 last = job
@@ -76,15 +75,15 @@ class Gathering(Wait[list[R]]):
         for handle in self._handles:
             job = handle._job
             outcome = job.outcome
-            if type(outcome) is Ok:
+            if type(outcome) is Ok and job.told:
                 results.append(handle._pick(outcome.value))
             else:
                 job.looked = True
                 failed.append(job)
                 if self._return_errors:
-                    results.append(cast("R", error_of(job)))
+                    results.append(cast("R", why_none(job)))
         if failed and not self._return_errors:
-            raise cast("TaskError", error_of(min(failed, key=lambda job: job.ended_at)))
+            raise why_none(min(failed, key=lambda job: job.ended_at))
         return results
 
     def _watch(self, callback: Callable[[Any], None]) -> bool:

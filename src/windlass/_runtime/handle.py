@@ -117,14 +117,7 @@ class TaskHandle(Wait[R_co]):
         if type(outcome) is Ok and job.told:
             return self._pick(outcome.value)
         self._runtime.look_at(job)
-        error = error_of(job)
-        if error is None or not job.told:
-            raise ManagerClosedError(
-                f"the manager was closed before {job.label} ended; it is kept in the file, and "
-                "goes on when that is opened again",
-                job.id,
-            )
-        raise error
+        raise why_none(job)
 
     def _pick(self, value: Any) -> R_co:
         """This handle's part of the task's result: all of it, usually."""
@@ -160,6 +153,16 @@ def error_of(job: Job) -> TaskError | None:
     attempts = f" (attempt {job.attempt})" if job.attempt > 1 else ""
     message = f"{job.label} failed{attempts}: {describe(outcome.error)}"
     return TaskExecutionError.wrapping(outcome.error, message, job.id, outcome.traceback)
+
+
+def why_none(job: Job) -> TaskError:
+    """Why there is no result of a job that nobody waits for any more."""
+    error = error_of(job) if job.told else None
+    return error or ManagerClosedError(
+        f"the manager was closed before {job.label} ended; it is kept in the file, and goes on "
+        "when that is opened again",
+        job.id,
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -31,12 +31,15 @@ class Waiting(Parts):
     def watch(self, job: Job, callback: Callable[[Any], None]) -> bool:
         """Have ``callback`` called when ``job`` has ended; False if it has."""
         with self.lock:
-            if job.outcome is not None and job.told:
+            if self.is_over(job):
                 return False
-            if self.home is None and self.durable is not None:
-                return False  # nothing will happen any more; see ``TaskHandle._value``
             job.watch(callback)
             return True
+
+    def is_over(self, job: Job) -> bool:
+        """Whether there is nothing to wait for: it has ended, or it is kept in a closed file."""
+        ended = job.outcome is not None and job.told
+        return ended or (self.home is None and self.durable is not None)
 
     def unwatch(self, job: Job, callback: Callable[[Any], None]) -> None:
         """Forget ``callback``."""

@@ -41,6 +41,9 @@ class Line:
         self._back: list[tuple[float, int, Task]] = []
         self._serial = 0
 
+    def __bool__(self) -> bool:
+        return bool(self._new or self._back)
+
     def __iter__(self) -> Iterator[Task]:
         yield from self._new
         yield from (task for _, _, task in self._back)
@@ -95,6 +98,10 @@ class Level:
         self._turn = 0
         self._heap: list[Key] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is anything in here, dead or alive."""
+        return bool(self._nobodys or self._lines)
+
     def __iter__(self) -> Iterator[Task]:
         yield from self._nobodys
         for line in self._lines.values():
@@ -125,10 +132,9 @@ class Level:
 
     def head(self, unowned: int) -> Task | None:
         """The next task, if those without owner have ``unowned`` of what is waited for."""
-        owner, line = self._next(unowned)
-        head = line.head()
-        assert head is not None or owner is None
-        return head
+        if not self._lines:
+            return self._nobodys.head()
+        return self._next(unowned)[1].head()
 
     def pop(self, unowned: int) -> Task:
         """Take that out."""

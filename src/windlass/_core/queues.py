@@ -186,21 +186,21 @@ class ReadyQueue:
 
     def _front(self, now: float, taken: int = 0) -> tuple[Task, int] | None:
         """The most urgent head, and its priority."""
-        best: tuple[Rank, Task, int] | None = None
+        fronts: list[tuple[Task, int]] = []
         for priority, line in enumerate(self._lines):
             head: Task | None
             if self.mixed:
-                head = self._levels[priority].head(taken - self._owned)
+                level = self._levels[priority]
+                head = level.head(taken - self._owned) if level else None
             else:
                 while line and line[0].status is not PENDING:
                     line.popleft()
                 head = line[0] if line else None
             if head is not None:
-                rank = self.rank(head, now)
-                # ``>=``: among equals the higher priority goes first.
-                if best is None or rank >= best[0]:
-                    best = rank, head, priority
-        return best[1:] if best is not None else None
+                fronts.append((head, priority))
+        if len(fronts) > 1:  # among equals the higher priority goes first
+            return max(fronts, key=lambda front: (self.rank(front[0], now), front[1]))
+        return fronts[0] if fronts else None
 
     def _aged(self, level: int, waited: float) -> int:
         if level >= HIGH or self._age_every is None:

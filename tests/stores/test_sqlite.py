@@ -63,6 +63,7 @@ def run_child(program, *arguments):
 @pytest.fixture
 def users_file(file):
     with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA user_version = 7")
         connection.execute("PRAGMA application_id = 8")
         connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, text TEXT)")
@@ -75,7 +76,7 @@ def test_a_users_file_stays_the_users(users_file):
     fill(users_file, 100)
     assert ask(users_file, "PRAGMA user_version") == [(7,)]
     assert ask(users_file, "PRAGMA application_id") == [(8,)]
-    assert ask(users_file, "PRAGMA auto_vacuum") == [(0,)]
+    assert ask(users_file, "PRAGMA auto_vacuum") == [(2,)]
     assert ask(users_file, "SELECT length(text) FROM orders") == [(100_000,)]
     names = {name for (name,) in ask(users_file, "SELECT name FROM sqlite_master")}
     ours = {name for name in names if "windlass_" in name}
@@ -299,6 +300,21 @@ def test_somebody_elses_long_transaction(file, store):
     assert store.counts() == {"pending": 2}
 
 
+def test_writers_wait_for_each_other(file):
+    leader, client = SqliteStore(file, patience=20), SqliteStore(file, patience=20)
+    leader.open()
+    client.open()
+    epoch = leader.take_lead()
+    poster = threading.Thread(target=lambda: [client.post([("k", b"")]) for _ in range(300)])
+    poster.start()
+    for seq in range(300):
+        leader.commit(epoch, batch(inserts=[row(seq)]))
+    poster.join(40)
+    assert (len(leader.requests()), leader.counts()) == (300, {"pending": 300})
+    client.close()
+    leader.close()
+
+
 def test_a_file_that_cannot_be_switched_now(users_file):
     with closing(sqlite3.connect(users_file, isolation_level=None)) as other:
         other.execute("BEGIN")
@@ -508,7 +524,7 @@ def test_what_was_acknowledged_survives_its_process(file, durability):
 
 
 FORKING = """
-import os, sys, threading
+import gc, os, sqlite3, sys, threading
 from windlass.errors import StoreError
 from windlass.stores.sqlite import SqliteStore
 from windlass.testing.contracts.stores import batch, row
@@ -519,6 +535,11 @@ store.open()
 epoch = store.take_lead()
 store.commit(epoch, batch(inserts=[row(0)]))
 store.counts()
+
+def connections():
+    return sum(isinstance(thing, sqlite3.Connection) for thing in gc.get_objects())
+
+assert connections() == 2
 over = threading.Event()
 
 def write():
@@ -532,6 +553,7 @@ writer.start()
 for _ in range(20):
     child = os.fork()
     if child == 0:
+        assert connections() == 2  # SQLite wants none of them closed
         for refused in (store.counts, store.take_lead, store.open, SqliteStore(file).open):
             try:
                 refused()

@@ -24,6 +24,7 @@ from windlass import (
     DeadlockError,
     Gap,
     InvalidTaskStateError,
+    ManagerClosedError,
     TaskError,
     TaskStatus,
     current_task,
@@ -34,7 +35,7 @@ from ._task import Task, now
 from .event_system import EventType, create_task_event, is_heard, publish_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from windlass import ExternalTask, TaskHandle, TaskInfo, Wait
 
@@ -45,6 +46,7 @@ logger = logging.getLogger("windlass.compat")
 DAY = 86400.0
 _REMEMBERED = 20_000  # with its record and its arguments an ended task takes four kilobytes
 _MANY = 1000
+_GLANCE = 0.02
 _ON_A_LOOP = {"async", "sequential"}
 _ENDS = {
     TaskStatus.COMPLETED: EventType.TASK_COMPLETED,
@@ -55,6 +57,11 @@ _ENDS = {
 
 def driven_by_hand() -> None:
     """Stands for the function of a task that was registered without one; nothing calls it."""
+
+
+def _outlast(closing: Wait[None]) -> None:
+    with contextlib.suppress(Exception):  # whoever stopped it may hear of that
+        closing.result()
 
 
 class Engine:
@@ -78,13 +85,40 @@ class Engine:
 
     def open(self) -> windlass.TaskManager:
         """The manager, open."""
+        self._wait_until_closed()
         if not self.manager.is_open:
-            closing = self._closing
-            if closing is not None and running_loop() is None and not current_task().id:
-                closing.result()  # somebody stopped it and did not wait for that
             with self._lock:
                 self.manager.start()
         return self.manager
+
+    def _wait_until_closed(self) -> None:
+        """If somebody stopped it and did not wait for that: what comes now is not to be stopped.
+
+        This may hold up a running loop for the moment it takes, but not if a coroutine of that
+        loop has to clean up meanwhile.
+        """
+        closing, here = self._closing, running_loop()
+        if closing is None or closing.done() or current_task().id:
+            return
+        if here is None:
+            closing.result()
+            return
+        waiting = threading.Thread(target=_outlast, args=(closing,), daemon=True)
+        waiting.start()
+        while waiting.is_alive():
+            waiting.join(_GLANCE)
+            running = [self._record_of(info) for info in self._running_on_loops()]
+            unknown = any(one.loop is None and one.face is None for one in running)
+            if unknown or any(one.loop is here for one in running):
+                raise ManagerClosedError(
+                    "the manager was stopped, and tasks of this event loop have yet to clean up: "
+                    "await stop() before you use it again"
+                )
+
+    def _running_on_loops(self) -> Iterable[TaskInfo]:
+        for info in self.manager.list_tasks(status=TaskStatus.RUNNING):
+            if info.executor in _ON_A_LOOP or self._record_of(info).awaiting:
+                yield info
 
     def close(self, *, wait: bool) -> Wait[None]:
         """Let what was executed run to its end, or cancel it, and close."""
@@ -98,6 +132,7 @@ class Engine:
         func = task.func
         if func is None:
             func, executor = driven_by_hand, BY_HAND
+        self._wait_until_closed()
         record = Record(task, self, face)
         if is_plain(func):
             func = record.watching(func)

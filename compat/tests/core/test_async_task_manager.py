@@ -226,6 +226,51 @@ def test_a_stop_that_nobody_waited_for_is_waited_for_by_the_next_use(new, gate):
     assert tm.execute_task(tm.register_task("next", add, 1), wait=True) == 1
 
 
+def test_in_a_running_loop_too_what_comes_after_a_stop_is_not_stopped(new, gate):
+    tm = new(AsyncTaskManager)
+
+    async def main():
+        before = tm.register_task("before", gate)
+        tm.execute_task(before)
+        await gate.came()
+        tm.stop()  # and nobody awaits it
+        after = tm.register_task("after", add, 1)
+        tm.start()
+        assert tm.is_running
+        assert await tm.execute_task(after) == 1
+        assert tm.get_task_status(before) == "cancelled"
+        tm.stop()
+        assert await tm.execute_task(tm.register_task("again", add, 2)) == 2
+
+    asyncio.run(main())
+
+
+def test_clean_up_that_needs_the_loop_is_not_held_up_by_it(new):
+    tm = new(AsyncTaskManager)
+
+    async def main():
+        running, cleaned = asyncio.Event(), asyncio.Event()
+
+        async def work():
+            running.set()
+            try:
+                await asyncio.sleep(SOON)
+            finally:
+                await asyncio.sleep(0)
+                cleaned.set()
+
+        tm.execute_task(tm.register_task("slow to clean up", work))
+        await running.wait()
+        stopping = tm.stop()
+        with pytest.raises(TaskError, match=r"await stop\(\)"):
+            tm.register_task("too soon", add, 1)
+        await stopping
+        assert cleaned.is_set()
+        assert await tm.execute_task(tm.register_task("next", add, 1)) == 1
+
+    asyncio.run(main())
+
+
 def test_shutdown_waits_for_what_was_executed(new, gate):
     tm = new(AsyncTaskManager)
     done = tm.register_task("done", gate, "kept")
@@ -372,6 +417,7 @@ def test_auto_shutdown_stops_the_manager_after_the_last_task(new, gate):
     tm.windlass.join().result(SOON)
     tm.execute_task(tm.register_task("last", add, 1, auto_shutdown=True), wait=True)
     assert not tm.is_running
+    assert tm.execute_task(tm.register_task("another day", add, 1), wait=True) == 1
 
 
 class Tidy(AsyncTaskManager):

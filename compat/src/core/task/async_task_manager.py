@@ -149,7 +149,7 @@ class AsyncTaskManager(Face):
         finally:
             if task.auto_shutdown and not any(self._tasks(status=status) for status in _OPEN):
                 self._started = False
-                self.engine.manager.shutdown(wait=False)
+                self.engine.close(wait=False)
 
 
 task_manager = AsyncTaskManager(engine=SHARED)

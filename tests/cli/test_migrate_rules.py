@@ -150,6 +150,7 @@ AWAITED = 'x = await tm.register_task("n", f)\n'
         ("U", "await tm.thread_pool.submit(f, 1)", "await tm.submit(f, 1)"),
         # by hand
         ("B", ID + "ok = tm.fail_task(x, error='e')", ID + "ok = tm.drive(x).fail('e')"),
+        ("P", "def g():\n    global tm\n    tm.start()", "def g():\n    global tm\n    tm.start()"),
         # what was written for Windlass already
         ("P", "tm.windlass.submit(f, 1)", "tm.submit(f, 1)"),
     ],
@@ -185,6 +186,8 @@ def test_what_is_certain_is_rewritten(kind, old, new):
         ("P", "async def f(): ...\ndef g():\n    tm.stop()", "in plain code it returned"),
         ("O", "tm.start()", "nothing runs by being registered"),
         ("T", "x = tm.submit(f)\nprint(x)", "it returned an id"),
+        ("O", ID + "r = tm.execute_task(x, wait=True)\nprint(r)", "it returned an id"),
+        ("P", "use(tm.stop())", "tm.windlass.stop()"),
         ("T", "tm.submit(f, task_id='x')", "the id is chosen by hand"),
         ("B", "tm.start_task(x)", "an unknown id was no error"),
         ("P", "use(tm)", "it is passed on"),
@@ -275,6 +278,7 @@ def test_managers_that_are_used_otherwise_than_by_calling_their_class_stay():
         "m = TaskManager(); m.stop()",
         "service.m = TaskManager()",
         "m = TaskManager()\nfrom elsewhere import m",
+        "class S:\n    def __init__(self):\n        self.m = TaskManager()\ndef f(s): s.m.stop()",
     ],
 )
 def test_managers_that_others_may_know_by_another_name_stay(code):
@@ -402,6 +406,49 @@ def test_what_other_files_use_stays(tmp_path, other):
     [findings] = read(tmp_path).findings.values()
     assert "other files may import it from here" in [finding.new for finding in findings]
     assert not any(finding.action is Action.REWRITE for finding in findings)
+
+
+SERVICE = """
+from core.task import AsyncTaskManager
+class Service:
+    def __init__(self):
+        self.pool = AsyncTaskManager()
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "stays"),
+    [
+        ("import jobs\njobs.Service().pool.stop()", True),
+        ("class Sub(Service):\n    def f(self): self.pool.stop()", True),
+        ("class Other:\n    def f(self):\n        self.pool = 1\n        return self.pool", False),
+        ("from jobs import AsyncTaskManager", True),
+    ],
+)
+def test_what_other_files_use_of_an_object_stays(tmp_path, other, stays):
+    (tmp_path / "jobs.py").write_text(SERVICE)
+    (tmp_path / "other.py").write_text(other)
+    [findings] = read(tmp_path).findings.values()
+    assert any(finding.action is Action.DECIDE for finding in findings) is stays
+
+
+def test_a_module_of_a_common_name_is_the_programs_own(tmp_path):
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "__init__.py").touch()
+    (tmp_path / "main.py").write_text("from core.config import config\nprint(config)\n")
+    assert len(read(tmp_path).findings[tmp_path / "main.py"]) == 2
+    (tmp_path / "core" / "config.py").write_text("config = {}\n")
+    assert not read(tmp_path).findings
+
+
+def test_comments_stay_and_those_of_an_earlier_run_do_not_pile_up():
+    text = (
+        "from core.task import Task\n# about the status\nfrom core.task import TaskStatus\nTask()\n"
+    )
+    once = rewrite(file_of(text)).decode()
+    assert once.startswith("# windlass migrate: submit the function")
+    assert "\n# about the status\nfrom windlass import TaskStatus\n" in once
+    assert rewrite(file_of(once)).decode() == once
 
 
 def test_bytes_stay_as_they_are(tmp_path):

@@ -207,7 +207,9 @@ class Engine:
                 record.id,
             )
         record.task.execution_id = f"exec_{record.id}"
-        record.loop = record.loop or running_loop()
+        for one, known in self._line(record):
+            if known.held:  # a loop that runs it already has it
+                one.loop = one.loop or running_loop()
         try:
             handle = self.open().execute_task(record.id)
         except InvalidTaskStateError:
@@ -230,16 +232,19 @@ class Engine:
     def block(self, record: Record, handle: TaskHandle[Any], timeout: float | None = None) -> Any:
         """The same for plain code, which may be a callback of a running loop."""
         here = running_loop()
+        held_up = [one for one, _ in self._line(record) if here is not None and one.loop is here]
         try:
             if here is not None:
-                record.blocked = here
+                for one in held_up:
+                    one.blocked = True
                 self.refuse_to_hang(record)  # again: it may have come to that in the meantime
                 wait_for_futures([handle.as_future()], timeout)
                 if not handle.done():
                     raise TimeoutError(f"{handle!r} was not done within {timeout} s; it goes on")
             return handle.result(timeout)
         finally:
-            record.blocked = None
+            for one in held_up:
+                one.blocked = False
             self.tell(record)
 
     def refuse_to_hang(self, record: Record) -> None:
@@ -253,18 +258,23 @@ class Engine:
                 "await it there, or make it a dependency",
                 record.id,
             )
-        line, seen = [record.id], {record.id}
-        while line:
-            info = self.manager.get_task(line.pop())
-            if info is None or info.status.finished:
-                continue
-            one = self._record_of(info)
-            if (info.executor in _ON_A_LOOP or one.awaiting) and one.loop in {None, here}:
+        for one, info in self._line(record):
+            unknown = one.loop is None and (info.held or one.face is None)
+            if (info.executor in _ON_A_LOOP or one.awaiting) and (one.loop is here or unknown):
                 raise DeadlockError(
                     f"{info.name} [{info.id}] runs on the event loop of this thread, so waiting "
                     "for it here would never end. Await it, or execute it without wait=True",
                     record.id,
                 )
+
+    def _line(self, record: Record) -> Iterable[tuple[Record, TaskInfo]]:
+        """A task and all that it depends on, in any number of steps, as far as it has not ended."""
+        line, seen = [record.id], {record.id}
+        while line:
+            info = self.manager.get_task(line.pop())
+            if info is None or info.status.finished:
+                continue
+            yield self._record_of(info), info
             line += [id for id in info.dependencies if id not in seen]
             seen.update(info.dependencies)
 

@@ -56,8 +56,8 @@ class Record:
         self.loop = running_loop()
         """Where its coroutine is to run; None until that is known, or on the engine's own."""
         self.touched: datetime | None = None
-        self.blocked: asyncio.AbstractEventLoop | None = None
-        """The loop whose thread is blocked by somebody who waits for this."""
+        self.blocked = False
+        """Whether somebody who waits for this, or for what depends on it, holds up that loop."""
         self.awaiting = False
         """Whether the function, a plain one, has returned something that is awaited now."""
         # What has been told of it, by whoever noticed first; the lock keeps that in order.
@@ -90,7 +90,7 @@ class Record:
         def watched(*args: Any, **kwargs: Any) -> Any:
             value = func(*args, **kwargs)
             self.awaiting = hasattr(type(value), "__await__")
-            if self.awaiting and self.blocked is not None and self.blocked is self.loop:
+            if self.awaiting and self.blocked:
                 getattr(value, "close", int)()  # or Python would warn that it was never awaited
                 raise DeadlockError(
                     f"{self.task!r} returned an awaitable for the event loop of the thread that "

@@ -147,6 +147,40 @@ def test_an_awaitable_for_the_loop_that_is_blocked_is_refused_not_waited_for(new
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("registered", ["in plain code", "on the loop"])
+def test_that_holds_for_dependencies_as_well(new, registered):
+    tm = new(AsyncTaskManager)
+
+    def register():
+        first = tm.register_task("first", lambda: loop_here())
+        return tm.register_task("after", add, 1, dependencies=[first])
+
+    async def main(after):
+        with pytest.raises(TaskDependencyError, match="DeadlockError"):
+            tm.execute_task(after or register(), wait=True)
+        assert await tm.execute_task(register()) == 1
+
+    asyncio.run(main(register() if registered == "in plain code" else None))
+
+
+def test_what_runs_on_another_loop_can_be_waited_for_on_this_one(new, gate):
+    tm = new(AsyncTaskManager)
+
+    async def work():
+        await asyncio.to_thread(gate)
+        return asyncio.get_running_loop()
+
+    id = tm.register_task("x", work)
+    tm.execute_task(id)
+    gate.wait_for(1)
+    gate.open()
+
+    async def main():
+        assert tm.execute_task(id, wait=True) is not asyncio.get_running_loop()
+
+    asyncio.run(main())
+
+
 def test_callables_of_all_kinds(new):
     tm = new(AsyncTaskManager)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._core.outcome import Ok
 from ._core.policies import Retry
-from ._core.states import TaskPriority, TaskStatus
+from ._core.states import TERMINAL, TaskPriority, TaskStatus
 from ._numbers import require_count, require_seconds, require_share
 from ._runtime.external import ExternalTask
 from ._runtime.handle import TaskHandle, error_of
@@ -208,9 +208,21 @@ class ById:
         """Figures about all tasks that are remembered."""
         return self._runtime.metrics()
 
-    def cleanup(self, older_than: float = 0.0) -> int:
-        """Forget the tasks that ended more than ``older_than`` seconds ago; returns how many."""
-        return self._runtime.cleanup(require_seconds("older_than", older_than, zero=True))
+    def cleanup(
+        self,
+        older_than: float = 0.0,
+        *,
+        status: TaskStatus | str | Iterable[TaskStatus | str] | None = None,
+        keep: int = 0,
+    ) -> int:
+        """Forget the tasks that ended more than ``older_than`` seconds ago; returns how many.
+
+        ``status`` is what they are to have ended as; the newest ``keep`` of those stay. Where
+        another process leads, it is asked to, and nobody knows yet how many that will be: 0.
+        """
+        seconds = require_seconds("older_than", older_than, zero=True)
+        statuses = _statuses(status) if status is not None else TERMINAL
+        return self._runtime.cleanup(seconds, statuses, require_count("keep", keep))
 
     def forget(self, task: TaskHandle[Any] | str) -> bool:
         """Forget one task that has ended; False if it has not, or is unknown."""
@@ -243,7 +255,7 @@ class ById:
             raise TypeError(f"tasks cannot be filtered by {', '.join(sorted(unknown))}")
         statuses = None
         if status is not None:
-            statuses = {_status(one) for one in ((status,) if isinstance(status, str) else status)}
+            statuses = _statuses(status)
         level = TaskPriority.named(priority) if priority is not None else None
         parent_id = parent.id if isinstance(parent, TaskHandle) else parent
         if not isinstance(metadata, Mapping | None):
@@ -267,6 +279,11 @@ class ById:
             )
 
         return wanted
+
+
+def _statuses(given: Any) -> set[TaskStatus]:
+    """The statuses that one or several values mean."""
+    return {_status(one) for one in ((given,) if isinstance(given, str) else given)}
 
 
 def _status(value: Any) -> TaskStatus:

@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     import sqlite3
 
     from ._runtime.current import CurrentTask
+    from ._runtime.durable import Role
     from ._runtime.wait import Wait
     from .ports import Clock, Codec, Executor
 
     Durability = Literal["full", "normal"]
-    Role = Literal["any", "client"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,7 +71,9 @@ class TaskManager(ById):
         durability: ``full`` survives a power cut; ``normal`` may lose the last moments to one, but
             nothing to a crash, and is faster.
         role: ``client`` never runs tasks of the file, it only asks those who do: for a web process
-            that submits, say. By default the first process that opens a file leads.
+            that submits, say. ``errand`` is for commands that cancel, retry or clean up: with
+            nobody there it leads, runs nothing, and leaves what was running as it is; close it by
+            ``stop()``. By default the first process that opens a file leads.
         max_concurrent_tasks: how many tasks run at once, of all local executors together.
             ``Adaptive(...)`` lets the number find itself.
         gates: what tasks may have to pass to start, by name; see ``Gate``.
@@ -416,9 +418,17 @@ class TaskManager(ById):
             )
         self._runtime.around.append(factory)
 
-    def flush(self) -> Wait[None]:
-        """Wait until everything that was submitted or has ended so far is on disk."""
-        return self._runtime.flush()
+    def flush(self, *, handled: bool = False) -> Wait[None]:
+        """Wait until everything that was submitted or has ended so far is on disk.
+
+        Where another process leads, what was asked for is on disk before it is done; ``handled``
+        waits until it is.
+        """
+        return self._runtime.flush(handled=handled)
+
+    def shrink_file(self) -> Wait[None]:
+        """Give back to the file system what the file does not need, if Windlass made it."""
+        return self._runtime.shrink_file()
 
     def enqueue_in(
         self,
@@ -522,8 +532,8 @@ def _keep_in_file(
     keep: tuple[float | None, float | None, float | None, int | None],
 ) -> None:
     """Let ``runtime`` keep its tasks in ``file``."""
-    if role not in {"any", "client"}:
-        raise ValueError(f"role is 'any' or 'client', not {role!r}")
+    if role not in {"any", "client", "errand"}:
+        raise ValueError(f"role is 'any', 'client' or 'errand', not {role!r}")
     # Whoever keeps nothing pays for none of these.
     from ._runtime.durable import Durable  # noqa: PLC0415
     from ._runtime.keeping import Keep  # noqa: PLC0415
@@ -539,8 +549,8 @@ def _keep_in_file(
         codec or MsgpackCodec(),
         REGISTRY,
         Lead(file),
-        Keep(*keep),
-        may_lead=role != "client",
+        Keep(*keep) if role != "errand" else Keep(None, None, None, None),
+        role=role,
     )
     runtime.keep_in(durable)
 

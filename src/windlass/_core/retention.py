@@ -6,6 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .task import Task
 
 # Forgetting by age may be late by this share, so that a quiet manager wakes for many at once.
@@ -47,12 +49,19 @@ class Retention:
                 old.append(ended.popleft())
         return old
 
-    def pop_ended_before(self, when: float) -> list[Task]:
-        """Take out what ended at ``when`` or earlier."""
+    def pop_ended_before(
+        self, when: float, wanted: Callable[[Task], bool] | None = None, keep: int = 0
+    ) -> list[Task]:
+        """Take out what ended at ``when`` or earlier and is ``wanted``, but for the newest."""
         old: list[Task] = []
         while self._ended and self._ended[0].ended_at <= when:
             old.append(self._ended.popleft())
-        return old
+        if wanted is None:
+            return old
+        fitting = [task for task in (*old, *self._ended) if wanted(task)]
+        most = set(fitting[: len(fitting) - keep]) if keep else set(fitting)
+        self._ended.extendleft(task for task in reversed(old) if task not in most)
+        return [task for task in old if task in most]
 
     def next(self) -> float | None:
         """When there is something to take out next, by age."""

@@ -21,8 +21,9 @@ from .parts import Parts
 from .stored_job import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
+    from .._core.states import TaskStatus
     from .._core.task import Task
     from ..errors import SerializationError
     from .job import Job
@@ -89,19 +90,23 @@ class Asking(Parts):
                 self.engine, abandoned_threads=abandoned, dropped_changes=self.bus.dropped
             )
 
-    def cleanup(self, older_than: float) -> int:
-        """Forget what ended longer ago; returns how many tasks."""
+    def cleanup(self, older_than: float, statuses: Collection[TaskStatus], keep: int) -> int:
+        """Forget what ended longer ago, but for the newest; returns how many tasks."""
+        stored = 0
         if self.durable is not None:
+            values = [status.value for status in statuses]
             if self.follower is not None:
-                self.follower.ask("cleanup", older_than)
+                self.follower.ask("cleanup", older_than, values, keep)
                 return 0
             before = self.clock.wall() - older_than
-            everything = [status.value for status in TERMINAL]
-            stored = self.durable.sweeper.sweep(before, everything, before, limit=sys.maxsize)
-        else:
-            stored = 0
+            stored = self.durable.sweeper.sweep(before, values, before, keep, limit=sys.maxsize)
         with self.lock:
-            old = self.engine.retention.pop_ended_before(self.clock.now() - older_than)
+            everything = TERMINAL.issubset(statuses) and not keep
+            old = self.engine.retention.pop_ended_before(
+                self.clock.now() - older_than,
+                None if everything else lambda task: task.status in statuses,
+                keep,
+            )
             forgotten = [task for task in old if self.engine.forget(task)]
         self.note_forgotten(forgotten)
         return stored + len(forgotten)

@@ -16,6 +16,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
+from .._core.states import TaskStatus
 from ..errors import StoreError, TaskError
 from ..ports import Row
 from .bell import Bell
@@ -141,8 +142,8 @@ class Desk:
         if (job := self._runtime.find(id)) is not None and job.outcome is None:
             self._runtime.release(job)
 
-    def _cleanup(self, older_than: float) -> None:
-        self._runtime.cleanup(older_than)
+    def _cleanup(self, older_than: float, statuses: list[str], keep: int) -> None:
+        self._runtime.cleanup(older_than, {TaskStatus(status) for status in statuses}, keep)
 
     def _explain(self, question: str, id: str) -> None:
         job = self._runtime.find(id)

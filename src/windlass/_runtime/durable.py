@@ -6,8 +6,10 @@ One process *leads*: its engine decides, its journal writes. Any other that open
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from .._core.info import TaskInfo
@@ -26,7 +28,7 @@ from .journal import Journal
 from .keeping import Keep, Sweeper
 from .records import Records
 from .recovery import Recovery
-from .stored_job import StoredJob
+from .stored_job import UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("windlass")
 
 _PAGE = 1_000
+LACKING = "lacking"
+
+
+Role: TypeAlias = Literal["any", "client", "errand"]
 
 
 class Lease(Protocol):
@@ -78,13 +84,13 @@ class Durable:
         lease: Lease,
         keep: Keep,
         *,
-        may_lead: bool = True,
+        role: Role = "any",
     ) -> None:
         self._runtime = runtime
         self.store = store
         self._codec = codec
         self._lease = lease
-        self._may_lead = may_lead
+        self._role = role
         self.records = Records(runtime, codec, registry)
         self.journal = Journal(
             store, self.records, runtime.clock.now, runtime.pump.wake, runtime.on_fenced
@@ -104,8 +110,8 @@ class Durable:
         """Lead or follow. Blocks while a store is read; not for an event loop."""
         self.store.open()
         try:
-            if not (self._may_lead and self._take_lead(silent=False)):
-                take_lead = self._take_lead if self._may_lead else None
+            if self._role == "client" or not self._take_lead(silent=False):
+                take_lead = self._take_lead if self._role == "any" else None
                 self._runtime.follower = Follower(
                     self._runtime, self, self.store, self._codec, take_lead
                 )
@@ -131,12 +137,26 @@ class Durable:
             self.journal.start(epoch, self.store.last_seq())
             if not before or epoch != before + 1:
                 self._keys = dict(self.store.keys())
-                Recovery(runtime, self.store, self.records, self.journal).run(self.mine)
+                errand = self._role == "errand"
+                recovery = Recovery(runtime, self.store, self.records, self.journal)
+                recovery.run(self.mine, errand=errand)
+                runtime.engine.paused |= errand
             runtime.follower, runtime.journal = None, self.journal
+        if self._role != "errand":
+            self._note_what_is_lacking()
         self._desk = self.journal.desk = Desk(runtime, self, self.store, self._codec)
         self._desk.open()
         runtime.pump.wake()
         return True
+
+    def _note_what_is_lacking(self) -> None:
+        """Leave word, for those who look at the file, of what its tasks need and have not got."""
+        lacking = Counter[str]()
+        for job in self._runtime.jobs(lambda task: task.spec.executor == UNKNOWN):
+            if isinstance(job, StoredJob) and (what := self.records.lacking(job)) is not None:
+                lacking[what] += 1
+        if lacking or self.store.read_note(LACKING) is not None:
+            self.store.write_note(LACKING, json.dumps(lacking) if lacking else None)
 
     def close(self) -> None:
         """Write what there is, and let go of the file."""

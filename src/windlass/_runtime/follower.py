@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("windlass")
 
 _TRY_EVERY = 0.2
+_ANSWER_EVERY = 0.05
+_HANDLED = "?"
+_FLUSHES = ("", _HANDLED)
 _AT_ONCE = 500
 _NAP, _PATIENCE = 0.01, 300
 _RESYNC_EVERY = 5.0
@@ -62,6 +65,9 @@ class Follower:
         self._outbox: deque[tuple[str, bytes, StoredJob | None, Promise[Any] | None]] = deque()
         self._open: dict[str, StoredJob] = {}
         """The tasks of this process that have not ended, as far as it knows."""
+        self._asked: list[tuple[int, Promise[Any]]] = []
+        """What is to be told when the request of that number has been handled."""
+        self._last = 0
         self._leader = 0
         self._heard = 0
         self._closing = False
@@ -123,9 +129,9 @@ class Follower:
         self.ask("retry", job.id, downstream)
         return new
 
-    def flush(self, promise: Promise[Any]) -> None:
-        """Keep ``promise`` when everything so far has been left."""
-        self._outbox.append(("", b"", None, promise))
+    def flush(self, promise: Promise[Any], *, handled: bool) -> None:
+        """Keep ``promise`` when everything so far has been left, or even ``handled``."""
+        self._outbox.append((_HANDLED if handled else "", b"", None, promise))
         self._bell.ring(self._bell.port)
 
     def _post(self, kind: str, body: list[Any], job: StoredJob | None) -> None:
@@ -142,6 +148,7 @@ class Follower:
             now = clock()
             try:
                 self._leave_requests()
+                self._see_what_is_handled()
                 if now - greeted >= BEAT_EVERY or not self._leader:
                     greeted = now
                     self._greet()
@@ -160,14 +167,16 @@ class Follower:
                 logger.warning("the file cannot be used at present: %s", error)
                 if self._closing:
                     return
-            callers = self._bell.wait(_TRY_EVERY if self._take_lead else LOOK_EVERY)
+            pause = _TRY_EVERY if self._take_lead else LOOK_EVERY
+            callers = self._bell.wait(_ANSWER_EVERY if self._asked else pause)
 
     def _leave_requests(self) -> None:
         while self._outbox:
             some = [self._outbox[n] for n in range(min(_AT_ONCE, len(self._outbox)))]
             try:
-                if requests := [(kind, body) for kind, body, _, _ in some if kind]:
-                    self._store.post(requests)
+                requests = [(kind, body) for kind, body, _, _ in some if kind not in _FLUSHES]
+                if requests:
+                    self._last = self._store.post(requests)[-1]
                     self._bell.ring(self._leader)
             except StoreLockedError:
                 raise
@@ -175,9 +184,19 @@ class Follower:
                 for _, _, job, _ in some:
                     if job is not None:
                         self._end(job, FAILED, Err(error, raised=False))
-            for _, _, _, promise in some:
+            for kind, _, _, promise in some:
                 self._outbox.popleft()
-                if promise is not None:
+                if promise is not None and kind == _HANDLED:
+                    self._asked.append((self._last, promise))
+                elif promise is not None:
+                    promise.keep(None)
+
+    def _see_what_is_handled(self) -> None:
+        if self._asked:
+            first = next((request.number for request in self._store.requests(1)), None)
+            for number, promise in self._asked.copy():
+                if first is None or first > number:
+                    self._asked.remove((number, promise))
                     promise.keep(None)
 
     def _greet(self) -> None:

@@ -44,8 +44,12 @@ class Recovery:
         self._journal = journal
         self._seen: dict[str, StoredJob] = {}
 
-    def run(self, known: Mapping[str, StoredJob]) -> None:
-        """Take in everything unfinished; the jobs ``known`` here already stay themselves."""
+    def run(self, known: Mapping[str, StoredJob], *, errand: bool = False) -> None:
+        """Take in everything unfinished; the jobs ``known`` here already stay themselves.
+
+        On an ``errand`` nothing is decided about what crashed or cannot be read: that is for a
+        program that has the functions.
+        """
         runtime, crashed = self._runtime, 0
         offset = runtime.wall_offset()
         with runtime.lock:
@@ -57,7 +61,9 @@ class Recovery:
                     job = before
                 self._seen[job.id] = job
                 verdict = Err(problem, raised=False) if problem is not None else None
-                if row.status == RUNNING.value and job.spec.executor != EXTERNAL:
+                if errand:
+                    verdict = None
+                elif row.status == RUNNING.value and job.spec.executor != EXTERNAL:
                     crashed += 1
                     verdict = verdict or _crashed(job, now)
                     self._journal.note(job, offset)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import Lost, Ok
 from .._core.states import RUNNING
+from ..errors import StoreError
 from .handle import TaskHandle, error_of
 from .nested import NestedWait
 from .parts import Parts, closed_error
@@ -120,11 +122,11 @@ class Waiting(Parts):
             self.attendants.append(asks)
         self.pump.wake()
 
-    def flush(self) -> Promise[None]:
+    def flush(self, *, handled: bool = False) -> Promise[None]:
         """A wait until everything that was said so far is on disk."""
-        stored: Promise[None] = Promise(self.me, "storing")
+        stored: Promise[None] = Promise(self.me, "an answer" if handled else "storing")
         if self.follower is not None:
-            self.follower.flush(stored)
+            self.follower.flush(stored, handled=handled)
             return stored
         if self.journal is None or self.home is None:
             stored.keep(None)
@@ -133,6 +135,23 @@ class Waiting(Parts):
             self.journal.upcoming.promises.append(stored)
         self.pump.wake()
         return stored
+
+    def shrink_file(self) -> Promise[None]:
+        """A wait until the store has given back what it does not need."""
+        shrunk: Promise[None] = Promise(self.me, "shrinking of the file")
+        durable = self.durable
+
+        def shrink() -> None:
+            try:
+                if durable is not None:
+                    durable.store.shrink()
+            except StoreError as error:
+                shrunk.break_(error)
+            else:
+                shrunk.keep(None)
+
+        threading.Thread(target=shrink, name="windlass-shrink", daemon=True).start()
+        return shrunk
 
     def stored(self, handle: TaskHandle[Any]) -> Promise[Any]:
         """A wait until the task of ``handle`` is on disk; StoreError if it never is."""

@@ -156,7 +156,8 @@ def test_that_holds_for_dependencies_as_well(new, registered):
         return tm.register_task("after", add, 1, dependencies=[first])
 
     async def main(after):
-        with pytest.raises(TaskDependencyError, match="DeadlockError"):
+        # The first may have come to that before or after somebody waits.
+        with pytest.raises(TaskError, match=r"DeadlockError|never end"):
             tm.execute_task(after or register(), wait=True)
         assert await tm.execute_task(register()) == 1
 

@@ -32,7 +32,7 @@ from .chunks import ItemHandle
 from .handle import Output, TaskHandle
 from .recipe import Recipe
 from .signature import CallShape
-from .stored_job import EXTERNAL, UNKNOWN, StoredJob
+from .stored_job import EXTERNAL, LAST_CHANCE, UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +161,9 @@ class Records:
         known = self._registry.recipe(job.function)
         base = known.spec if known is not None else None
         spec, notes = job.spec, job.notes
+        if (LAST_CHANCE, 1) in spec.gates:
+            own = tuple(gate for gate in spec.gates if gate[0] != LAST_CHANCE)
+            spec = dataclasses.replace(spec, gates=own)
         options: dict[str, Any] = {}
         if spec is not base:
             for name in _OF_SPEC:
@@ -221,6 +224,23 @@ class Records:
 
         ``resolve`` finds the jobs that it names.
         """
+        try:
+            return self._job(row, offset, resolve)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What SQL must know in fields of its own has no checksum.
+            text = f"what is stored of {row.id} is damaged: {error}. Restore the file from a backup"
+            problem = StoreCorruptError(text, str(row.id))
+            blank = Row(
+                row.seq, str(row.id), "", "", None, -offset, None, None, 0, b"", b"", None, None
+            )
+            job, _ = self._job(blank, offset, resolve)
+            if row.ended_at is not None:
+                job.status, job.outcome, job.told = FAILED, Err(problem, raised=False), True
+            return job, problem
+
+    def _job(
+        self, row: Row, offset: float, resolve: Callable[[str], Job]
+    ) -> tuple[StoredJob, TaskError | None]:
         problem: TaskError | None = None
         options: dict[str, Any] = {}
         try:

@@ -3,6 +3,11 @@
 Tasks that were WAITING or PENDING go on as they were. One that was RUNNING has lost its process: it
 runs again, unless it asked not to, or this has happened ``max_crashes`` times. Rows are read one
 after another, and what has ended stays in the store until somebody asks for it.
+
+Who killed the process nobody knows, only who was running when it died. So before that is held
+against a task for the last time, it runs beside no other that is in the same case: those pass a
+gate, one at a time. The one that kills is found out, and its neighbours get through. (Children do
+not: whoever waits for one keeps its gates meanwhile.)
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, cast
 
+from .._core.flow import Gate
 from .._core.outcome import Err
 from .._core.spec import Spec
 from .._core.states import FAILED, RUNNING, TaskStatus
@@ -18,7 +24,7 @@ from ..errors import TaskCrashedError, TaskDependencyError
 from .job import Job
 from .recipe import Recipe
 from .signature import CallShape
-from .stored_job import EXTERNAL, UNKNOWN, StoredJob
+from .stored_job import EXTERNAL, LAST_CHANCE, UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +73,8 @@ class Recovery:
                     crashed += 1
                     verdict = verdict or _crashed(job, now)
                     self._journal.note(job, offset)
+                if verdict is None and _is_suspect(job):
+                    self._set_apart(job, now)
                 runtime.engine.restore(job, now, verdict)
         if crashed:
             logger.warning(
@@ -74,6 +82,13 @@ class Recovery:
                 crashed,
                 "s were" if crashed > 1 else " was",
             )
+
+    def _set_apart(self, job: StoredJob, now: float) -> None:
+        """Have ``job`` pass the gate of those that have one crash left."""
+        if LAST_CHANCE not in self._runtime.engine.turnstiles.all:
+            self._runtime.engine.add_gate(Gate(LAST_CHANCE, slots=1), now)
+        job.recipe = job.recipe.with_spec(gates=(*job.spec.gates, (LAST_CHANCE, 1)))
+        job.spec = job.recipe.spec
 
     def resolve(self, id: str) -> Job:
         """A job that another one names: one of those taken in already, or one that has ended."""
@@ -91,7 +106,8 @@ class Recovery:
 
     def _read(self, row: Row, resolve: Callable[[str], Job]) -> StoredJob:
         job, _ = self._records.job(row, self._runtime.wall_offset(), resolve)
-        job.status = TaskStatus(row.status)
+        if job.outcome is None and row.status in set(TaskStatus):  # or it is damaged
+            job.status = TaskStatus(row.status)
         return job
 
     def _resolve_or_name(self, id: str) -> Job:
@@ -114,6 +130,17 @@ def _only_named(id: str, error: TaskError | None = None) -> Job:
     job.status = FAILED
     job.outcome = Err(error or TaskDependencyError(f"{id!r} was not looked for"), raised=False)
     return job
+
+
+def _is_suspect(job: StoredJob) -> bool:
+    """Whether one more crash would end ``job``, which is not the first."""
+    notes, spec = job.notes, job.spec
+    return (
+        notes is not None
+        and 0 < notes.crashes == spec.max_crashes - 1
+        and notes.parent is None
+        and spec.executor not in {EXTERNAL, UNKNOWN}
+    )
 
 
 def _crashed(job: StoredJob, now: float) -> Err | None:

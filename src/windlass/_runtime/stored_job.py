@@ -13,6 +13,8 @@ EXTERNAL = "external"
 """The executor of tasks that are driven by hand."""
 UNKNOWN = "unknown"
 """The executor of tasks whose function this program does not know: it has no slots."""
+LAST_CHANCE = "last chance"
+"""The gate that recovery makes for tasks that one more crash would end; it is not stored."""
 NEVER_STORED = -1
 """In place of its number in the store, for a job that could not be put there."""
 

@@ -93,8 +93,8 @@ METHODS = {
         "flush", "forget", "gate", "gather", "get_handle", "get_metrics", "get_task",
         "get_task_error", "get_task_progress", "get_task_result", "get_task_status", "graph",
         "group", "is_open", "join", "list_tasks", "map", "max_concurrent_tasks", "pause",
-        "register_task", "resume", "retry", "retry_all", "shutdown", "start", "stop", "submit",
-        "subscribe", "update_task_progress", "wake",
+        "register_task", "resume", "retry", "retry_all", "shrink_file", "shutdown", "start", "stop",
+        "submit", "subscribe", "update_task_progress", "wake",
     },
     "Wait": {"done", "result"},
 }  # fmt: skip

@@ -14,6 +14,8 @@ import windlass
 from windlass.observe import on_open
 
 from .display import Showing, display_for
+from .file import asking, looking
+from .file.doctor import doctor
 from .interrupts import Interrupts
 from .migrate.command import migrate
 from .program import INTERRUPTED, NoProgramError, exit_code, find
@@ -38,6 +40,17 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's shape
 
 
 app.command(no_args_is_help=True)(migrate)
+for _name, _command in (
+    ("ls", looking.list_tasks),
+    ("show", looking.show_task),
+    ("stats", looking.stats),
+    ("cancel", asking.cancel),
+    ("retry", asking.retry),
+    ("purge", asking.purge),
+    ("vacuum", asking.vacuum),
+    ("doctor", doctor),
+):
+    app.command(_name, no_args_is_help=True, rich_help_panel="On a file of tasks")(_command)
 
 
 @app.callback()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ..ports import Codec, Row
 
 _PAGE = 1_000
+_SPANS = (60, 3_600, 86_400)
 
 
 class Leader(NamedTuple):
@@ -79,6 +81,27 @@ class FileState:
     """What other processes have asked for, and nobody has done yet."""
     lacking: Mapping[str, int]
     """What the last program that led had not when it began, in words: for how many tasks."""
+
+
+@dataclasses.dataclass(slots=True)
+class Figures:
+    """What became of the tasks of one function, as far as the file remembers."""
+
+    counts: Counter[TaskStatus] = dataclasses.field(default_factory=Counter)
+    ran: int = 0
+    """How many have run to their end."""
+    seconds: float = 0.0
+    """How long they ran, all together."""
+    longest: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Statistics:
+    """Figures about all tasks in a file."""
+
+    functions: Mapping[str, Figures]
+    ended_within: Mapping[int, int]
+    """How many tasks have ended in the last 60, 3,600 and 86,400 seconds."""
 
 
 class TaskFile:
@@ -151,6 +174,36 @@ class TaskFile:
             who = "whoever leads" if self.is_led else "the next program that opens the file"
             return f"ready: {who} starts it if it has the function {row.function!r}"
         return explain(self._runtime.engine, job, clock.now(), clock.wall())
+
+    # -- figures -------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """The time, by the clock that the times of tasks are told by."""
+        return datetime.fromtimestamp(self._runtime.clock.wall(), UTC)
+
+    def statistics(self) -> Statistics:
+        """What became of all tasks, by function."""
+        functions: dict[str, Figures] = {}
+        now, within = self._runtime.clock.wall(), dict.fromkeys(_SPANS, 0)
+        for row in chain(self._store.unfinished(), self._finished()):
+            figures = functions.setdefault(row.function, Figures())
+            figures.counts[TaskStatus(row.status)] += 1
+            if row.ended_at is None:
+                continue
+            for span in _SPANS:
+                within[span] += now - row.ended_at <= span
+            if row.started_at is not None and row.run:
+                seconds = max(0.0, row.ended_at - row.started_at)
+                figures.ran += 1
+                figures.seconds += seconds
+                figures.longest = max(figures.longest, seconds)
+        return Statistics(functions, within)
+
+    def count_ended(self, before: datetime, status: Iterable[TaskStatus], keep: int = 0) -> int:
+        """How many tasks have ended as one of ``status`` before then, but for the newest."""
+        when, statuses = before.timestamp(), [one.value for one in status]
+        return len(self._store.ended(when, statuses, sys.maxsize, keep, when))
 
     # -- the file ------------------------------------------------------------------------------
 

@@ -1,0 +1,145 @@
+"""The commands that only look: ``ls``, ``show`` and ``stats``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from windlass import TaskStatus
+
+from ..marks import COUNTED, MARKS, count_of
+from .command import NOT_DONE, File, Json, looking_at, show, show_json
+from .page import as_json, page_of, table_of, traceback_of
+from .words import lasting, size
+
+_MOST = 50
+_SPANS = {60: "minute", 3_600: "hour", 86_400: "day"}
+
+
+def list_tasks(
+    file: File,
+    *,
+    status: Annotated[
+        list[TaskStatus] | None, typer.Option("--status", help="Only these; may be repeated.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Only those of this function, or so named.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag.")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="Only those of this owner.")] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="The newest so many; 0 for all.")
+    ] = _MOST,
+    as_text: Json = False,
+) -> None:
+    """List the tasks in a file, the newest last.
+
+    Changes nothing, and needs none of the program's functions: tags and an owner that only the
+    function's decorator names are in the program, and not in the file.
+    """
+    with looking_at(file, "ls") as tasks:
+        found = tasks.list_tasks(
+            status=status or (), name=name, tag=tag, owner=owner, limit=limit + 1 if limit else None
+        )
+        more = bool(limit) and len(found) > limit
+        found = found[1:] if more else found
+        if as_text:
+            show_json([as_json(info) for info in found])
+            return
+        if not found:
+            show([Text("no tasks" if not (status or name or tag or owner) else "no such tasks")])
+            return
+        lines: list[Text | Table] = [table_of(found, tasks.now)]
+        if more:
+            lines.append(Text(f"and older ones: --limit 0 shows all, now {limit}", "dim"))
+        show(lines)
+
+
+def show_task(
+    file: File,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id of a task.")],
+    *,
+    as_text: Json = False,
+) -> None:
+    """Show one task: where it stands and why, its attempts, its error and where it was raised.
+
+    Changes nothing. The exit code is 1 if there is no such task.
+    """
+    with looking_at(file, "show") as tasks:
+        info = tasks.get_task(id)
+        if info is None:
+            print(
+                f"windlass show: there is no task {id!r} in {tasks.path}: it never existed, or it "
+                "ended and was forgotten. `windlass ls` lists those that there are.",
+                file=sys.stderr,
+            )
+            raise typer.Exit(NOT_DONE)
+        if as_text:
+            found = traceback_of(tasks.get_task_error(id))
+            show_json({**as_json(info), "explanation": tasks.explain(id), "traceback": found})
+        else:
+            show(page_of(tasks, info))
+
+
+def stats(file: File, *, as_text: Json = False) -> None:
+    """Count the tasks in a file, by status and by function, and tell how fast they end."""
+    with looking_at(file, "stats") as tasks:
+        state, statistics = tasks.state(), tasks.statistics()
+        if as_text:
+            show_json(
+                {
+                    "counts": {str(status): state.counts.get(status, 0) for status in TaskStatus},
+                    "functions": {
+                        function: {
+                            "counts": {str(status): n for status, n in figures.counts.items()},
+                            "mean_seconds": figures.seconds / figures.ran if figures.ran else None,
+                            "longest_seconds": figures.longest if figures.ran else None,
+                        }
+                        for function, figures in statistics.functions.items()
+                    },
+                    "ended": {
+                        f"last_{_SPANS[span]}": number
+                        for span, number in statistics.ended_within.items()
+                    },
+                    "size": state.size,
+                    "log_size": state.log_size,
+                    "unused": state.unused,
+                }
+            )
+            return
+        total = sum(state.counts.values())
+        head = Text(count_of(total, "task"), "bold")
+        for status in COUNTED:
+            if number := state.counts.get(status, 0):
+                head.append(f"   {MARKS[status][0]} {number:,} {status}", MARKS[status][1])
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("function", no_wrap=True, overflow="ellipsis")
+        for title in ("tasks", "open", "failed", "mean", "longest"):
+            table.add_column(title, justify="right", no_wrap=True)
+        functions = sorted(
+            statistics.functions.items(), key=lambda item: -sum(item[1].counts.values())
+        )
+        for function, figures in functions:
+            opened = sum(n for status, n in figures.counts.items() if not status.finished)
+            mean = lasting(figures.seconds / figures.ran) if figures.ran else ""
+            table.add_row(
+                function,
+                f"{sum(figures.counts.values()):,}",
+                f"{opened:,}",
+                f"{figures.counts[TaskStatus.FAILED]:,}",
+                mean,
+                lasting(figures.longest) if figures.ran else "",
+            )
+        ended = ", ".join(
+            f"{number:,} in the last {_SPANS[span]}"
+            for span, number in statistics.ended_within.items()
+        )
+        room = f"{size(state.size)}, {size(state.unused)} of it unused"
+        log = f"; {size(state.log_size)} of log" if state.log_size else ""
+        lines: list[Text | Table] = [head, Text("")]
+        lines += [table, Text("")] if functions else []
+        show([*lines, Text(f"ended: {ended}"), Text(f"size: {room}{log}")])

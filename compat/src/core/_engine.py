@@ -30,9 +30,9 @@ from windlass import (
     current_task,
 )
 
+from ._events import EventType, create_task_event, is_heard, publish_sync
 from ._record import BY_HAND, Record, is_plain, running_loop
 from ._task import Task, now
-from .event_system import EventType, create_task_event, is_heard, publish_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

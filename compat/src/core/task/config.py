@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.config import use_new_task_system
+from core._switch import use_new_task_system
 
 
 @dataclass

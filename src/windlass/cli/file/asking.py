@@ -7,7 +7,7 @@ moment, in which no task runs.
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,9 +23,11 @@ from .words import seconds_of, size
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from windlass import TaskHandle
     from windlass.observe import TaskFile
 
 _PATIENCE = 15.0  # longer than it takes until a silent leader is replaced
+_CLEAN_UP = 3.0  # how long a task that is cancelled is waited for
 _ENDED = tuple(status for status in TaskStatus if status.finished)
 
 
@@ -36,8 +38,9 @@ def cancel(file: File, ids: Ids, *, timeout: Patience = _PATIENCE, as_text: Json
     exit code is 1 if a task is not known or had ended.
     """
 
-    def ask(manager: TaskManager, id: str) -> None:
+    def ask(manager: TaskManager, id: str) -> TaskHandle[Any] | None:
         manager.cancel_task(id, "asked on the command line")
+        return manager.get_handle(id)
 
     _each(file, ids, "cancel", ask, timeout, as_text=as_text)
 
@@ -58,7 +61,7 @@ def retry(
     """
 
     def ask(manager: TaskManager, id: str) -> None:
-        manager.retry(id, downstream=downstream)
+        manager.retry(id, downstream=downstream)  # when it ends is nothing to wait for
 
     _each(file, ids, "retry", ask, timeout, as_text=as_text)
 
@@ -141,7 +144,7 @@ def _each(
     path: File,
     ids: list[str],
     command: str,
-    ask: Callable[[TaskManager, str], None],
+    ask: Callable[[TaskManager, str], TaskHandle[Any] | None],
     timeout: float,
     *,
     as_text: bool,
@@ -150,6 +153,7 @@ def _each(
     told: list[dict[str, Any]] = []
     with looking_at(path, command) as tasks:
         refused: dict[str, str] = {}
+        ending: list[TaskHandle[Any]] = []
         with _errand(tasks, command, timeout) as manager:
             for id in dict.fromkeys(ids):
                 info = tasks.get_task(id)
@@ -159,9 +163,14 @@ def _each(
                     refused[id] = f"it is {info.status} already"
                 else:
                     try:
-                        ask(manager, id)
+                        handle = ask(manager, id)
                     except TaskError as error:
                         refused[id] = error.message
+                    else:
+                        ending += [handle] if handle is not None else []
+            manager.flush(handled=True).result(timeout)
+            with suppress(TimeoutError):
+                manager.gather(*ending, return_errors=True).result(_CLEAN_UP)
         for id in dict.fromkeys(ids):
             info = tasks.get_task(id)
             status = info.status.value if info is not None else None
@@ -178,6 +187,8 @@ def _outcome(one: dict[str, Any], command: str) -> str:
         return f"{one['id']}: not done: {one['refused']}"
     if command == "cancel" and one["status"] == TaskStatus.RUNNING:
         return f"{one['id']}: being cancelled; it is still cleaning up"
+    if command == "retry":
+        return f"{one['id']}: given another run; it is {one['status']} now"
     return f"{one['id']}: {one['status']}"
 
 

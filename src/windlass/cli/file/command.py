@@ -43,13 +43,15 @@ def looking_at(path: Path, command: str) -> Generator[TaskFile]:
         raise typer.Exit(NO_FILE if isinstance(error, StoreError) else NOT_DONE) from None
 
 
-def show(lines: Iterable[Text | Table]) -> None:
-    """Print what is for people: cut to a terminal's width, and in full for anything else."""
+def show(lines: Iterable[Text | Table], *, cut: bool = False) -> None:
+    """Print what is for people; on a terminal, lines may be ``cut`` to its width."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = _WIDE
+        console.width, cut = _WIDE, False
     for line in lines:
         if isinstance(line, Text):
+            if cut:
+                line.truncate(console.width, overflow="ellipsis")
             say(console, line)
         else:
             console.print(line)

@@ -13,7 +13,7 @@ from windlass import TaskStatus
 
 from ..marks import COUNTED, MARKS, count_of
 from .command import NOT_DONE, File, Json, looking_at, show, show_json
-from .page import as_json, page_of, table_of, traceback_of
+from .page import as_json, lines_of, page_of, traceback_of
 from .words import lasting, size
 
 _MOST = 50
@@ -53,10 +53,10 @@ def list_tasks(
         if not found:
             show([Text("no tasks" if not (status or name or tag or owner) else "no such tasks")])
             return
-        lines: list[Text | Table] = [table_of(found, tasks.now)]
+        lines = lines_of(found, tasks.now)
         if more:
-            lines.append(Text(f"and older ones: --limit 0 shows all, now {limit}", "dim"))
-        show(lines)
+            lines.append(Text(f"these are the newest {limit}; --limit 0 lists all", "dim"))
+        show(lines, cut=True)
 
 
 def show_task(

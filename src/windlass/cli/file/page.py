@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
 from windlass import TaskStatus
@@ -14,7 +13,7 @@ from ..marks import MARKS, first_line
 from .words import ago, at, lasting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from datetime import datetime
 
     from windlass import TaskError, TaskInfo
@@ -61,29 +60,30 @@ def as_json(info: TaskInfo) -> dict[str, Any]:
     }
 
 
-def table_of(infos: Iterable[TaskInfo], now: datetime) -> Table:
-    """A line for each task; the last column is what a narrow terminal has no room for."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "id", "name", "status", "since"):
-        table.add_column(title, no_wrap=True, overflow="ignore" if title == "id" else "ellipsis")
-    table.add_column("what", no_wrap=True, overflow="ellipsis", ratio=1, min_width=8)
-    for info in infos:
+def lines_of(infos: Sequence[TaskInfo], now: datetime) -> list[Text]:
+    """A line for each task; at its end is what a narrow terminal has no room for."""
+    head = ("id", "status", "since", "name")
+    rows = [(info.id, info.status.value, ago(_since(info), now), info.name) for info in infos]
+    wide = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    titles = "  ".join(title.ljust(width) for title, width in zip(head, wide, strict=True))
+    lines = [Text(f"   {titles.rstrip()}", "bold")]
+    for info, row in zip(infos, rows, strict=True):
         mark, style = MARKS[info.status]
-        since = info.ended_at or info.started_at or info.created_at
-        if info.status is not TaskStatus.RUNNING and info.ended_at is None:
-            since = info.created_at
-        table.add_row(
-            Text(mark, style), Text(info.id, "dim"), Text(info.name, "bold"),
-            Text(info.status.value, style), ago(since, now), Text(_what(info)),
+        id, status, since, name = (text.ljust(width) for text, width in zip(row, wide, strict=True))
+        line = Text.assemble(
+            (f"{mark}  ", style), f"{id}  ", (f"{status}  ", style), (f"{since}  ", "dim"),
+            (name, "bold"), f"  {_what(info)}",
         )  # fmt: skip
-    return table
+        line.rstrip()
+        lines.append(line)
+    return lines
 
 
-def page_of(file: TaskFile, info: TaskInfo) -> list[Text | Table]:
+def page_of(file: TaskFile, info: TaskInfo) -> list[Text]:
     """All about one task."""
     mark, style = MARKS[info.status]
     head = Text.assemble((f"{mark} ", style), (info.name, "bold"), (f"  {info.id}", "dim"))
-    lines: list[Text | Table] = [head, Text(f"  {file.explain(info.id)}"), Text("")]
+    lines: list[Text] = [head, Text(f"  {file.explain(info.id)}"), Text("")]
     lines += [
         Text.assemble((f"  {title:<13}", "dim"), text) for title, text in _facts(info) if text
     ]
@@ -107,6 +107,13 @@ def traceback_of(error: TaskError | None) -> str | None:
     """Where the task raised it, if the file says so."""
     found = getattr(error, "remote_traceback", None)
     return found if isinstance(found, str) and found.strip() else None
+
+
+def _since(info: TaskInfo) -> datetime:
+    """When a task came to stand where it stands, as far as anybody knows."""
+    if info.status is TaskStatus.RUNNING and info.started_at is not None:
+        return info.started_at
+    return info.ended_at or info.created_at
 
 
 def _facts(info: TaskInfo) -> list[tuple[str, str]]:
@@ -133,8 +140,8 @@ def _facts(info: TaskInfo) -> list[tuple[str, str]]:
     ]
 
 
-def _dependencies(file: TaskFile, info: TaskInfo) -> list[Text | Table]:
-    lines: list[Text | Table] = []
+def _dependencies(file: TaskFile, info: TaskInfo) -> list[Text]:
+    lines: list[Text] = []
     for id in info.dependencies:
         other = file.get_task(id)
         title = f"  {'after' if not lines else '':<13}"

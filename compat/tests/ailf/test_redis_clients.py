@@ -100,6 +100,7 @@ def test_the_config():
     assert (config.host, config.port, config.db, config.password, config.ssl) == (
         "localhost", 6379, 0, None, False,
     )  # fmt: skip
+    assert RedisConfig("there", 6380, 1).url == "redis://there:6380/1"
     secret = RedisConfig(host="::1", db=2, password="p:@/s", ssl=True)
     assert secret.url == "rediss://:p%3A%40%2Fs@[::1]:6379/2"
     with pytest.raises(AttributeError):

@@ -45,6 +45,23 @@ class Gate:
         await asyncio.to_thread(self.wait_for, count)
 
 
+class Clock:
+    """The system's, put forward by ``ahead`` seconds."""
+
+    ahead = 0.0
+
+    def now(self):
+        return time.monotonic() + self.ahead
+
+    def wall(self):
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
 @pytest.fixture
 def gate():
     """A gate that is open at the end, whatever the test did."""

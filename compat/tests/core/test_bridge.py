@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from core._engine import Engine
 from core.task import TaskBridge, TaskDependencyError, task_bridge
 
 
@@ -69,6 +70,8 @@ def test_what_waits_for_others_cannot_be_started(new):
     assert "second" in bridge.get_task_error(third)
     with pytest.raises(TaskDependencyError, match="nobody"):
         bridge.register_task("x", untouched, dependencies=["nobody"])
+    with pytest.raises(TypeError, match="kwargs= takes a dict"):
+        bridge.register_task("x", untouched, (), ["no dict"])
 
 
 def test_executing_runs_the_function(new):
@@ -100,10 +103,12 @@ def test_what_is_executed_cannot_be_driven(new, gate):
     assert bridge.get_task_result(id) == "its own"
 
 
-def test_the_timeout_counts_from_the_start(new):
-    bridge = new(TaskBridge)
+def test_the_timeout_counts_from_the_start(new, clock):
+    bridge = new(TaskBridge, engine=Engine(clock=clock))
+    bridge.start()
     id = bridge.register_task("x", untouched, timeout=0.02)
-    bridge.start_task(id)
+    clock.ahead = 3600.0
+    assert bridge.start_task(id)
     bridge.windlass.join().result(20)
     assert bridge.get_task_status(id) == "failed"
     assert "timeout of 0.02 s" in bridge.get_task_error(id)

@@ -11,6 +11,7 @@ import pytest
 from windlass import DuplicateTaskError, TaskDependencyError
 
 from core import event_system
+from core._engine import Engine
 from core.task import AsyncTaskManager, TaskBridge, TaskMonitor
 from core.task.unified_manager import UnifiedTaskManager
 from core.task_management import SequentialExecutor, Task, TaskManager
@@ -297,6 +298,19 @@ def test_finished_tasks_are_not_kept_for_ever(new, oldest):
         tm.settle()
     assert len(tm.face.get_all_tasks()) <= 20
     assert len(tm.face.engine.records) <= 1600, "nor is what the face knows of them"
+
+
+def test_no_face_keeps_ended_tasks_for_ever_by_default(new, clock, monkeypatch):
+    monkeypatch.setattr("core._engine._REMEMBERED", 50)
+    tm = Sync(new(AsyncTaskManager, engine=Engine(clock=clock)))
+    for n in range(200):
+        tm.run(double, n)
+    tm.settle()
+    assert len(tm.face.get_all_tasks()) == 50
+    clock.ahead = 86_401
+    last = tm.run(double, 1)
+    tm.settle()
+    assert [task.task_id for task in tm.face.get_all_tasks()] == [last]
 
 
 def test_a_log_never_leaves_its_folder(new, tmp_path):

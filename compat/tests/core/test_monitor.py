@@ -26,7 +26,7 @@ def test_reports_and_what_they_amount_to(new, tmp_path):
     assert monitor.update_task_progress(id, 0.5, "half")
     assert monitor.get_task_progress(id) == (0.5, "half")
     assert monitor.get_task_status(id) == "running"
-    assert monitor.get_task_info(id)["updated_at"] >= monitor.get_task_info(id)["started_at"]
+    assert monitor.get_task_info(id)["updated_at"] > monitor.get_task_info(id)["started_at"]
     assert monitor.complete_task(id, [1])
     assert not monitor.fail_task(id, "late")
     assert monitor.get_task_result(id) == [1]

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import sys
 import threading
-import time
 
 import pytest
 from windlass import TaskDependencyError, TaskError
@@ -170,17 +169,8 @@ def test_priority_is_honoured(new, pool, gate):
     assert order == ["CRITICAL", "HIGH", "NORMAL", "LOW"]
 
 
-def test_nothing_ages_into_a_higher_priority(new, pool, gate):
-    class Clock:
-        ahead = 0.0
-
-        def now(self):
-            return time.monotonic() + self.ahead
-
-        def wall(self):
-            return time.time() + self.ahead
-
-    clock, order = Clock(), []
+def test_nothing_ages_into_a_higher_priority(new, pool, gate, clock):
+    order = []
     engine = Engine(max_concurrent_tasks=1, clock=clock)
     tp = new(pool.ThreadPoolManager, engine=engine)
     tp.submit(gate)

@@ -77,6 +77,8 @@ def test_failures_cancellations_and_unknown_ids(new):
             assert await read("nobody") is None
         with pytest.raises(TaskDependencyError, match="nobody"):
             await um.register_task("x", add, (1,), dependencies=["nobody"])
+        with pytest.raises(TypeError, match="kwargs= takes a dict"):
+            await um.register_task("x", add, (1,), ["no dict"])
 
     asyncio.run(main())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RedisConfig:
     """Where a Redis server is. No more than ``max_connections`` are open; others wait for one."""
 

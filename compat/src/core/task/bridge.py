@@ -8,6 +8,7 @@ from windlass import TaskPriority
 
 from core._engine import SHARED
 from core._face import Face
+from core._task import call_of
 from core._switch import use_new_task_system
 from core._ticket import Ticket
 
@@ -44,8 +45,9 @@ class TaskBridge(Face):
     ) -> str:
         """Register a task; returns its id. ``use_old_system`` has no effect any more."""
         use_new_task_system()
+        passed, by_name = call_of((), args, keywords, kwargs)
         task = Task(
-            task_id, name, func, args, {**keywords, **(kwargs or {})}, priority, dependencies,
+            task_id, name, func, passed, by_name, priority, dependencies,
             max_retries, retry_delay, timeout,
         )  # fmt: skip
         return self.engine.take(task, self).id

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from core._engine import SHARED, Engine
 from core._face import Face, status_of
 from core._pool import ThreadPoolManager, thread_pool_manager
+from core._task import call_of
 from core._switch import use_new_task_system
 
 from ._info import info_of
@@ -60,8 +61,9 @@ class UnifiedTaskManager:
     ) -> str:
         """Register a task; returns its id. The function may also be ``metadata["func"]``."""
         use_new_task_system()
+        passed, by_name = call_of((), args, keywords, kwargs)
         task = Task(
-            task_id, name, func, args, {**keywords, **(kwargs or {})}, priority, dependencies,
+            task_id, name, func, passed, by_name, priority, dependencies,
             max_retries, retry_delay, timeout, description, metadata=metadata, task_type=task_type,
         )  # fmt: skip
         return self.engine.take(task, self._face).id

@@ -8,8 +8,8 @@ from windlass import TaskPriority
 
 from core._engine import SHARED
 from core._face import Face
-from core._task import call_of
 from core._switch import use_new_task_system
+from core._task import call_of
 from core._ticket import Ticket
 
 from ._task import Task

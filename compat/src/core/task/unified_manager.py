@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from core._engine import SHARED, Engine
 from core._face import Face, status_of
 from core._pool import ThreadPoolManager, thread_pool_manager
-from core._task import call_of
 from core._switch import use_new_task_system
+from core._task import call_of
 
 from ._info import info_of
 from ._task import Task

@@ -119,6 +119,16 @@ def test_a_global_face_stops_only_what_it_registered(gate):
     assert task_bridge.complete_task(others)
 
 
+def test_a_global_face_waits_for_what_was_executed_if_it_is_told_to(gate):
+    mine, held = (task_manager.register_task(name, gate, "done") for name in ("mine", "held"))
+    task_manager.execute_task(mine)
+    gate.wait_for(1)
+    threading.Timer(0.05, gate.open).start()
+    task_manager.shutdown(wait=True)
+    assert task_manager.get_task_result(mine) == "done"
+    assert task_manager.get_task_status(held) == "cancelled"
+
+
 def test_a_task_may_stop_its_own_manager():
     def stop():
         task_manager.stop()
@@ -282,6 +292,22 @@ def test_when_there_are_more_events_than_the_observer_can_hold_every_end_is_told
     gate.open()
     tm.windlass.stop().result(SOON)
     assert sorted(ended) == sorted(["first", *names])
+
+
+def test_a_stop_is_over_when_everybody_has_been_told_of_it(new, gate, heard):
+    class Slow(AsyncTaskManager):
+        def _cleanup_task_resources(self, task):
+            gate()
+
+    slow = new(Slow)
+    sharing = AsyncTaskManager(engine=slow.engine)
+    slow.execute_task(slow.register_task("first", double, 1))
+    gate.wait_for(1)  # the thread that tells of everything is held up
+    id = sharing.register_task("held", double, 1)
+    sharing.stop()
+    assert heard[-1].event_type is EventType.TASK_CANCELLED
+    assert heard[-1].data["task_id"] == id
+    gate.open()
 
 
 def test_what_is_forgotten_before_it_is_told_of_is_told_of_first(new, gate, heard):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,12 @@ EXPECTED = {
         Giant got through, too: 1000
         not begun: cancelled: expired
         """,
+    "crash": """
+        paid 3
+        paid 4
+        paid 5
+        all paid: 15 in so many attempts: [1, 1, 2, 1, 1]
+        """,
     "newsroom": """
         86 stories, 10 copies, 4 pages missing
         The front page is in {here}/newsroom.html
@@ -104,7 +111,7 @@ EXPECTED = {
 }
 
 
-def run(*command, cwd):
+def run(*command, cwd, code=0):
     done = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
@@ -114,7 +121,7 @@ def run(*command, cwd):
         encoding="utf-8",
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done
 
 
@@ -128,6 +135,9 @@ def test_no_example_is_forgotten():
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_example(tmp_path, name):
+    if name == "crash":  # it is about what is left after its first run
+        killed = run(EXAMPLES / "crash.py", cwd=tmp_path, code=-signal.SIGKILL)
+        assert words(killed.stdout) == ["paid 1", "paid 2", "killed while paying 3"]
     done = run("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path)
     assert words(done.stdout) == words(EXPECTED[name].format(here=tmp_path))
     assert "Traceback" not in done.stderr

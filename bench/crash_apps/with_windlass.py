@@ -1,0 +1,20 @@
+import os
+import sys
+
+import chore
+
+from windlass import TaskManager, task
+
+
+@task
+def work(n: int) -> None:
+    chore.chore(n)
+
+
+if __name__ == "__main__":
+    with TaskManager(os.environ["STORE"], max_concurrent_tasks=2) as tm:
+        if sys.argv[1:]:
+            tm.pause()
+            for n in map(int, sys.argv[1:]):
+                tm.enqueue(work, n).result()
+            tm.stop().result()

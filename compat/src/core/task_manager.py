@@ -81,7 +81,7 @@ class TaskManager(Face):
             retry_delay, timeout, description, tags, metadata,
         )  # fmt: skip
         record = self.engine.take(task, self)
-        if self._at_once and self.is_running:
+        if self._at_once and self.is_running and record.can_execute():
             self._execute(record)
         return record.id
 

@@ -9,6 +9,7 @@ import pytest
 from windlass import TaskDependencyError, TaskError
 
 from core._engine import Engine
+from core.task import TaskBridge
 
 SOON = 20
 
@@ -54,6 +55,20 @@ def test_what_is_registered_runs_once_it_is_started(new, oldest):
     later = tm.register_task("later", add, 1)
     for id in (held, later):
         assert tm.windlass.get_task(id).held, "it was stopped, and not started again"
+
+
+def test_starting_runs_what_is_its_own_and_has_a_function(new, oldest):
+    tm = new(oldest.TaskManager)
+    bridge = TaskBridge(engine=tm.engine)
+    others = bridge.register_task("others", add, (1,))
+    by_hand = tm.register_task("by hand", None)
+    mine = tm.register_task("mine", add, 1)
+    tm.start()
+    later = tm.register_task("by hand as well", None)
+    tm.windlass.join().result(SOON)
+    assert tm.get_task_result(mine) == 1
+    assert [tm.windlass.get_task(id).held for id in (others, by_hand, later)] == [True] * 3
+    assert bridge.complete_task(by_hand)
 
 
 def test_it_is_used_by_programs_of_both_colours(new, oldest):

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 
 from .._core.info import TaskInfo
 from .._core.outcome import Err
+from .._core.states import CANCELLED, FAILED
 from ..errors import (
     DuplicateTaskError,
     NotDurableError,
@@ -31,7 +32,7 @@ from .recovery import Recovery
 from .stored_job import UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from .._core.task import Task
     from ..ports import Codec, Row, Store
@@ -205,6 +206,29 @@ class Durable:
             for other in job.dependencies:
                 self._needed(other.id)
             self.records.revive(job, self._needed)
+
+    def revive_downstream(self, job: Job) -> None:
+        """See to it that the engine finds what fell with ``job``, in whatever process that was."""
+        fallen: dict[str, Job] = {job.id: job}
+        for row in self._ended_as({FAILED.value, CANCELLED.value}):
+            if row.id in fallen:
+                continue
+            above = [fallen[one.id] for one in self.read(row).dependencies if one.id in fallen]
+            if above:
+                other = fallen[row.id] = self._needed(row.id)
+                self.revive(other)
+                for one in above:
+                    if other not in (one.dependents or ()):
+                        one.dependents = [*(one.dependents or ()), other]
+
+    def _ended_as(self, statuses: Collection[str]) -> list[Row]:
+        """The rows of what has ended so, the oldest first: each follows what it depends on."""
+        found: list[Row] = []
+        before = None
+        while page := self.store.finished(before, _PAGE):
+            before = page[-1].seq
+            found += [row for row in page if row.status in statuses]
+        return found[::-1]
 
     def _needed(self, id: str) -> Job:
         job = self._runtime.find(id)

@@ -209,6 +209,8 @@ class Runtime(Asking, Waiting):
             return self._retry_elsewhere(job, self.follower, downstream=downstream)
         if self.durable is not None:
             self.durable.revive(job)
+            if downstream:
+                self.durable.revive_downstream(job)
         with self.lock:
             if not self.accepting:
                 raise closed_error()

@@ -1,4 +1,4 @@
-"""Crash: this program kills itself in the middle. Run it again, and it finishes exactly the rest."""
+"""Crash: this program kills itself in the middle. Run again, it finishes exactly the rest."""
 
 import asyncio
 import os

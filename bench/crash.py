@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
 class Place:
     """A folder in which a system runs, and what its tasks noted there."""
 
-    def __init__(self, system: System, folder: Path, redis: str) -> None:
+    def __init__(self, system: System, folder: Path, redis: str, seconds: float = 0.4) -> None:
         self._system = system
         self._folder = folder
         self._log = folder / "log"
@@ -90,6 +90,7 @@ class Place:
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
             "CHORE_LOG": str(self._log),
+            "CHORE_SECONDS": str(seconds),
             "STORE": str(folder / "store.db"),
             "REDIS_URL": redis,
         }
@@ -99,7 +100,7 @@ class Place:
         """Submit tasks, by the program that works on them, if it is that."""
         command = [PYTHON, "app.py", *map(str, numbers)]
         if self._system.stays:
-            self._start(command)
+            self.start(command)
         else:
             subprocess.run(
                 command, cwd=self._folder, env=self._environment, check=True, timeout=60,
@@ -114,9 +115,10 @@ class Place:
                 for part in self._system.worker
             ]
             for _ in range(self._system.workers):
-                self._start(command)
+                self.start(command)
 
-    def _start(self, command: list[str]) -> None:
+    def start(self, command: list[str]) -> None:
+        """Start a process that is killed by ``kill``."""
         self._running.append(
             subprocess.Popen(
                 command,
@@ -142,6 +144,11 @@ class Place:
     def dead(self) -> bool:
         """Whether a process has ended by itself."""
         return any(process.poll() is not None for process in self._running)
+
+    @property
+    def over(self) -> bool:
+        """Whether all processes have ended by themselves."""
+        return all(process.poll() is not None for process in self._running)
 
     def noted(self, what: str) -> Counter[int]:
         """How often each task noted this."""
@@ -228,6 +235,24 @@ def deadly(system: System, redis: str) -> tuple[int, int]:
             place.kill()
 
 
+def shared(processes: int = 3, tasks: int = 500) -> Outcome:
+    """Several processes submit to one file, and wait: how many tasks are done, how many twice?"""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(SYSTEMS[0], Path(folder), "", seconds=0.002)
+        began = monotonic()
+        try:
+            for process in range(processes):
+                place.start(
+                    [PYTHON, "app.py", "and-wait", *map(str, range(tasks)[process::processes])]
+                )
+            done = _until(lambda: place.over, PATIENCE)
+            seconds = monotonic() - began if done else None
+        finally:
+            place.kill()
+        again = sum(times - 1 for times in place.noted("start").values())
+        return Outcome(len(place.noted("end")), seconds, again)
+
+
 def _until(condition: Callable[[], bool], patience: float) -> bool:
     """Look until it is so, or has not been for too long."""
     end = monotonic() + patience
@@ -295,6 +320,9 @@ def main() -> int:
         good = outcome.seconds is not None and outcome.seconds <= BUDGET
         kept &= good
         print(f"Windlass, {next(iter(how))}: {outcome}", "" if good else "SHORT OF THE BUDGET")
+    together = shared()
+    kept &= (together.finished, together.again) == (500, 0) and together.seconds is not None
+    print(f"Windlass, three processes on one file: {together}")
     return 0 if kept else 1
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 
-SECONDS = 0.4
+SECONDS = float(os.environ.get("CHORE_SECONDS", "0.4"))
 DEADLY = -1
 
 

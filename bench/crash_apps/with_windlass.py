@@ -13,7 +13,9 @@ def work(n: int) -> None:
 
 if __name__ == "__main__":
     with TaskManager(os.environ["STORE"], max_concurrent_tasks=2) as tm:
-        if sys.argv[1:]:
+        if sys.argv[1:2] == ["and-wait"]:
+            tm.gather(*[tm.submit(work, n) for n in map(int, sys.argv[2:])]).result()
+        elif sys.argv[1:]:
             tm.pause()
             for n in map(int, sys.argv[1:]):
                 tm.enqueue(work, n).result()

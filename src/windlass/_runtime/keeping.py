@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .runtime import Runtime
 
 DAY = 86_400.0
-SWEEP_EVERY = 60.0
-_AT_ONCE = 5_000
+SWEEP_EVERY = 10.0
+_AT_ONCE = 20_000
 _SHRINK_AFTER = 20_000
 _LONG_AGO = float("-inf")
 

@@ -359,6 +359,24 @@ def test_max_workers_is_honoured(new, gate):
     assert tm.get_metrics()["max_workers"] == 2
 
 
+def test_max_workers_holds_for_coroutines_as_well(new):
+    tm = new(AsyncTaskManager, 2)
+    inside = most = 0
+
+    async def work():
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+
+    async def main():
+        await asyncio.gather(*(tm.execute_task(tm.register_task("x", work)) for _ in range(10)))
+
+    asyncio.run(main())
+    assert most == 2
+
+
 def test_metrics(new):
     tm = new(AsyncTaskManager, 3)
     tm.execute_task(tm.register_task("a", add, 1), wait=True)
@@ -443,7 +461,7 @@ def test_the_older_use_submits_a_task(new):
     assert task.end_time is not None
 
 
-def test_auto_shutdown_stops_the_manager_after_the_last_task(new, gate):
+def test_auto_shutdown_stops_the_manager_after_the_last_task(new, gate, until):
     tm = new(AsyncTaskManager)
     tm.execute_task(tm.register_task("other", gate))
     tm.execute_task(tm.register_task("first", add, 1, auto_shutdown=True), wait=True)
@@ -452,6 +470,7 @@ def test_auto_shutdown_stops_the_manager_after_the_last_task(new, gate):
     tm.windlass.join().result(SOON)
     tm.execute_task(tm.register_task("last", add, 1, auto_shutdown=True), wait=True)
     assert not tm.is_running
+    until(lambda: not tm.windlass.is_open)
     assert tm.execute_task(tm.register_task("another day", add, 1), wait=True) == 1
 
 

@@ -361,20 +361,23 @@ def test_max_workers_is_honoured(new, gate):
 
 def test_max_workers_holds_for_coroutines_as_well(new):
     tm = new(AsyncTaskManager, 2)
-    inside = most = 0
-
-    async def work():
-        nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        await asyncio.sleep(0)
-        inside -= 1
 
     async def main():
-        await asyncio.gather(*(tm.execute_task(tm.register_task("x", work)) for _ in range(10)))
+        came, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+        async def work():
+            came.release()
+            await go_on.wait()
+
+        executions = [tm.execute_task(tm.register_task("x", work)) for _ in range(5)]
+        for _ in range(2):
+            await came.acquire()
+        assert len(tm.get_tasks_by_status("running")) == 2
+        assert len(tm.get_tasks_by_status("pending")) == 3
+        go_on.set()
+        await asyncio.gather(*executions)
 
     asyncio.run(main())
-    assert most == 2
 
 
 def test_metrics(new):

@@ -3,10 +3,9 @@ import sys
 import threading
 
 import chore
-from dbos import DBOS, Queue
+from dbos import DBOS
 
 DBOS(config={"name": "crash", "system_database_url": f"sqlite:///{os.environ['STORE']}"})
-queue = Queue("work", concurrency=2)
 
 
 @DBOS.workflow()
@@ -16,6 +15,7 @@ def work(n: int) -> None:
 
 if __name__ == "__main__":
     DBOS.launch()
+    queue = DBOS.register_queue("work", global_concurrency=2)
     for n in map(int, sys.argv[1:]):
         queue.enqueue(work, n)
     threading.Event().wait()

@@ -75,8 +75,9 @@ METHODS = {
         "metadata", "name", "progress", "restored", "step", "submit",
     },
     "ExternalTask": {
-        "as_future", "cancel", "complete", "done", "ended_by", "exception", "explain", "fail", "id",
-        "info", "name", "output", "progress", "result", "set_progress", "start", "status", "stored",
+        "as_future", "cancel", "changes", "complete", "done", "ended_by", "exception", "explain",
+        "fail", "id", "info", "name", "output", "progress", "result", "set_progress", "start",
+        "status", "stored",
     },
     "LiveGate": {
         "breaker", "held", "max_pending", "metrics", "name", "rate", "slots", "state", "waiting",
@@ -84,8 +85,8 @@ METHODS = {
     "TaskFunction": {"id", "options"},
     "TaskGroup": {"cancel", "handles", "map", "submit"},
     "TaskHandle": {
-        "as_future", "cancel", "done", "ended_by", "exception", "explain", "id", "info", "name",
-        "output", "progress", "result", "status", "stored",
+        "as_future", "cancel", "changes", "done", "ended_by", "exception", "explain", "id", "info",
+        "name", "output", "progress", "result", "status", "stored",
     },
     "TaskManager": {
         "add_gate", "around", "as_completed", "as_executor", "cancel_all", "cancel_task", "changes",

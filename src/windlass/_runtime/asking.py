@@ -7,10 +7,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from .._core.change import Gap
 from .._core.explain import explain
 from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err
+from .._core.record import record
 from .._core.states import FAILED, PENDING, TERMINAL
 from ..errors import (
     TaskDependencyError,
@@ -21,8 +23,9 @@ from .parts import Parts
 from .stored_job import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable
 
+    from .._core.change import Change
     from .._core.states import TaskStatus
     from .._core.task import Task
     from ..errors import SerializationError
@@ -70,6 +73,26 @@ class Asking(Parts):
         """Note how far a running job is."""
         with self.lock:
             return self.engine.progress(job, fraction, message)
+
+    async def records_of(self, job: Job) -> AsyncIterator[list[Change]]:
+        """The record of a job, and again each time that something has happened to it."""
+        reader = self.bus.reader(self.me)
+        changes = reader.read()
+        try:
+            while True:
+                with self.lock:
+                    ended = self.me.is_over(job)
+                    told = record(job, self.wall_offset())
+                yield told
+                if ended:
+                    return
+                async for heard in changes:
+                    if isinstance(heard, Gap) or getattr(heard, "task_id", None) == job.id:
+                        break
+                else:
+                    return  # the manager has closed
+        finally:
+            self.bus.remove(reader)
 
     def explain(self, job: Job) -> str:
         """Why a job is not running, or how it ended."""

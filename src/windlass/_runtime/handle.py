@@ -16,9 +16,10 @@ from ..errors import (
 from .wait import Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from concurrent.futures import Future
 
+    from .._core.change import Change
     from .._core.info import TaskInfo
     from .._core.outcome import Outcome
     from .._core.states import TaskStatus
@@ -106,6 +107,18 @@ class TaskHandle(Wait[R_co]):
     def cancel(self) -> bool:
         """Cancel the task; False if it had ended."""
         return self._runtime.cancel(self._job)
+
+    async def changes(self, since: int = 0) -> AsyncIterator[Change]:
+        """The task's changes, from the first on and then as they come, until it has ended.
+
+        ``since`` leaves out so many: whoever has seen three, in this process or an earlier one,
+        goes on with ``changes(since=3)``.
+        """
+        seen = since
+        async for record in self._runtime.records_of(self._job):
+            for change in record[seen:]:
+                yield change
+            seen = max(seen, len(record))
 
     def explain(self) -> str:
         """Why the task is not running, or how it ended."""

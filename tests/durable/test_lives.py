@@ -49,7 +49,6 @@ async def test_explicit_retry_before_and_after_a_restart(jobs):
         assert len(tm.list_tasks()) == 2
 
 
-@pytest.mark.xfail(reason="what fell with a task of an earlier process is not found from it")
 @on_a_loop
 async def test_retry_downstream_after_a_restart(jobs):
     async with TaskManager(jobs) as tm:

@@ -23,22 +23,26 @@ def submit_chunks(
     runtime: Runtime, recipe: Recipe, calls: Sequence[tuple[Any, ...]], size: int
 ) -> list[TaskHandle[Any]]:
     """Submit ``calls`` in chunks of ``size``, all or none; a handle for each call."""
-    run = _run_awaiting if is_asynchronous(recipe.function) else _run
-    chunk_recipe = Recipe.of(run, run, recipe.spec)
-    chunk_recipe.call = recipe.call
+    chunk = chunk_recipe(recipe)
+    chunk.call = recipe.call
     runtime.vet(recipe)
     chunks = [calls[start : start + size] for start in range(0, len(calls), size)]
     # As columns: few long tuples are looked through and packed in half the time of many short ones.
-    jobs = [
-        runtime.job(chunk_recipe, (recipe.portable, *zip(*chunk, strict=True)), {})
-        for chunk in chunks
-    ]
+    jobs = [runtime.job(chunk, (recipe.portable, *zip(*some, strict=True)), {}) for some in chunks]
     runtime.submit_jobs(jobs)
     return [
         ItemHandle(job, runtime, index)
-        for job, chunk in zip(jobs, chunks, strict=True)
-        for index in range(len(chunk))
+        for job, some in zip(jobs, chunks, strict=True)
+        for index in range(len(some))
     ]
+
+
+def chunk_recipe(recipe: Recipe) -> Recipe:
+    """The recipe of a task that makes several calls of ``recipe``."""
+    run = _run_awaiting if is_asynchronous(recipe.function) else _run
+    chunk = Recipe.of(run, run, recipe.spec)
+    chunk.chunk_of = recipe
+    return chunk
 
 
 class ItemHandle(TaskHandle[R_co]):

@@ -38,6 +38,8 @@ class Recipe:
     """The runtime that has found the recipe fit for its executors."""
     stored_as: str | None = None
     """The stable id of the function, once a store has asked for it."""
+    chunk_of: Recipe | None = None
+    """Of a chunk, the recipe of the calls in it."""
 
     @classmethod
     def of(

@@ -28,7 +28,7 @@ from ..errors import (
     TaskError,
 )
 from ..ports import Row, Update
-from .chunks import ItemHandle
+from .chunks import ItemHandle, chunk_recipe
 from .handle import Output, TaskHandle
 from .recipe import Recipe
 from .signature import CallShape
@@ -48,6 +48,8 @@ _OF_SPEC = (
     "name", "executor", "type", "description", "tags", "metadata", "owner", "timeout",
     "total_timeout", "expires", "run_if", "max_crashes", "on_crash", "gates", "when_open",
 )  # fmt: skip
+
+_CHUNK = "#chunk"
 
 
 class Registry(Protocol):
@@ -80,7 +82,7 @@ class Records:
         recipe = job.recipe
         function = recipe.stored_as
         if function is None:
-            function = recipe.stored_as = self._registry.id_of(recipe)
+            function = recipe.stored_as = self._id_of(recipe)
         if function is None:
             raise NotDurableError(
                 f"{job.spec.name} cannot be kept in a file, because only functions decorated with "
@@ -97,14 +99,27 @@ class Records:
         for other in job.dependencies:
             _require_stored(other, job)
 
+    def _id_of(self, recipe: Recipe) -> str | None:
+        """Under which name a function is stored; that of a chunk is made of its function's."""
+        if recipe.chunk_of is None:
+            return self._registry.id_of(recipe)
+        inner = self._registry.id_of(recipe.chunk_of)
+        return inner + _CHUNK if inner is not None else None
+
+    def _known(self, function: str) -> Recipe | None:
+        """The recipe of what was stored under this name."""
+        known = self._registry.recipe(function.removesuffix(_CHUNK))
+        return chunk_recipe(known) if known is not None and function.endswith(_CHUNK) else known
+
     def call(self, job: StoredJob) -> bytes:
         """The arguments of ``job`` as bytes."""
         if job.source is not None:
             return job.source.call
         if not (job.args or job.kwargs):
             return self._no_arguments
+        args = job.args if job.recipe.chunk_of is None else job.args[1:]  # its function is its name
         return self._codec.encode_call(
-            job.args, job.kwargs or {}, job.label, lambda value: _reference(value, job)
+            args, job.kwargs or {}, job.label, lambda value: _reference(value, job)
         )
 
     def row(self, job: StoredJob, offset: float) -> Row:
@@ -158,7 +173,7 @@ class Records:
     def _options(self, job: StoredJob) -> bytes:
         if job.source is not None:
             return job.source.options
-        known = self._registry.recipe(job.function)
+        known = self._known(job.function)
         base = known.spec if known is not None else None
         spec, notes = job.spec, job.notes
         if (LAST_CHANCE, 1) in spec.gates:
@@ -289,9 +304,9 @@ class Records:
         return self._lacking(job.source.function, self._read(job.source.options))
 
     def _lacking(self, function: str, options: dict[str, Any]) -> str | None:
-        known = self._registry.recipe(function)
+        known = self._known(function)
         if known is None:
-            return f"the function {function!r}"
+            return f"the function {function.removesuffix(_CHUNK)!r}"
         executor = options.get("executor", known.spec.executor)
         if executor not in {*self._runtime.executors, EXTERNAL}:
             return f"the executor {executor!r}"
@@ -307,7 +322,7 @@ class Records:
         return cast("dict[str, Any]", self._codec.decode(data)) if data else {}
 
     def _recipe(self, row: Row, options: dict[str, Any]) -> Recipe:
-        known = self._registry.recipe(row.function)
+        known = self._known(row.function)
         lacks = self._lacking(row.function, options)
         changes = {name: options[name] for name in _OF_SPEC if name in options}
         if "priority" in options:
@@ -325,6 +340,8 @@ class Records:
         args, kwargs = self._codec.decode_call(
             row.call, job.label, lambda reference: self._handle(reference, resolve)
         )
+        if job.recipe.chunk_of is not None:
+            args = (job.recipe.chunk_of.portable, *args)
         try:
             job.recipe.shape.check(args, kwargs)
         except TypeError as error:

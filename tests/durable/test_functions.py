@@ -234,3 +234,21 @@ async def test_odd_texts_from_outside_do_no_harm(jobs):
         await handle
     async with TaskManager(jobs) as tm:
         assert tm.get_task_status(later.id) == "cancelled"
+
+
+@on_a_loop
+async def test_chunks_are_named_after_their_function(jobs):
+    @task(id="in-chunks")
+    async def in_chunks(x, y):
+        return x * y
+
+    async with TaskManager(jobs) as tm:
+        handles = tm.map(in_chunks.options(delay=0.01), range(4), range(4), chunksize=3)
+        total = tm.submit(echo, [handle.output for handle in handles])
+        await tm.shutdown(wait=False)
+    forget("in-chunks")
+    async with TaskManager(jobs) as tm:
+        assert "'in-chunks'" in tm.explain(handles[0].id)
+    task(id="in-chunks")(in_chunks._recipe.function)
+    async with TaskManager(jobs) as tm:
+        assert await tm.get_handle(total.id) == [0, 1, 4, 9]

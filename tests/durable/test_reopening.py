@@ -9,7 +9,6 @@ from runtime.stage import on_a_loop
 from windlass import (
     Gate,
     InvalidTaskStateError,
-    NotDurableError,
     Retry,
     TaskCancellationError,
     TaskDependencyError,
@@ -203,7 +202,6 @@ async def test_a_graph_half_done(jobs):
         assert tm.get_task(made["root"].id).attempt == 1
 
 
-@pytest.mark.xfail(raises=NotDurableError, reason="chunks have no stable id yet")
 @on_a_loop
 async def test_map_with_chunks(jobs):
     async with TaskManager(jobs) as tm:

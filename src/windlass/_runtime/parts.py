@@ -64,7 +64,10 @@ class Parts:
         self.watch_lock = threading.Lock()  # for promises, which the engine knows nothing of
         traits = {name: executor.traits for name, executor in executors.items()}
         none = Traits(slots=0, local=False)
-        self._settings = {"executors": {**traits, EXTERNAL: BY_HAND, UNKNOWN: none}, **limits}
+        self._settings: dict[str, Any] = {
+            "executors": {**traits, EXTERNAL: BY_HAND, UNKNOWN: none},
+            **limits,
+        }
         self.engine = Engine(**self._settings)
         self.durable: Durable | None = None
         self.follower: Follower | None = None
@@ -139,7 +142,8 @@ class Parts:
         gates = [gate.policy for gate in self.engine.turnstiles.all.values()]
         with self.lock:
             old, self.engine = self.engine, Engine(**self._settings)
-            self.engine.paused, self.engine.slots.limit = old.paused, old.slots.limit
+            self.engine.paused, self.engine.tide = old.paused, old.tide
+            self.engine.slots.limit = old.slots.limit
             for gate in gates:
                 self.engine.add_gate(gate, self.clock.now())
 

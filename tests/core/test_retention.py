@@ -132,3 +132,19 @@ def test_a_retry_of_what_depends_on_the_forgotten_still_knows_how_that_ended():
     assert "a" not in room.engine.tasks
     new = room.retry(b)[0]
     assert new.status is PENDING
+
+
+def test_some_of_what_ended_can_be_taken_out_and_the_last_of_it_left():
+    room = Room()
+    for id in "abcde":
+        room.completed(id)
+    retention = room.engine.retention
+
+    def taken(wanted, keep):
+        out = retention.pop_ended_before(room.now, lambda task: task.id in wanted, keep)
+        return [task.id for task in out]
+
+    assert taken("acd", 1) == ["a", "c"]
+    assert taken("bde", 5) == []
+    assert taken("be", 0) == ["b", "e"]
+    assert [task.id for task in retention.pop_ended_before(room.now)] == ["d"]

@@ -52,16 +52,16 @@ class Retention:
     def pop_ended_before(
         self, when: float, wanted: Callable[[Task], bool] | None = None, keep: int = 0
     ) -> list[Task]:
-        """Take out what ended at ``when`` or earlier and is ``wanted``, but for the newest."""
+        """Take out what ended at ``when`` or earlier and is ``wanted``, but for ``keep``."""
         old: list[Task] = []
         while self._ended and self._ended[0].ended_at <= when:
             old.append(self._ended.popleft())
         if wanted is None:
             return old
-        fitting = [task for task in (*old, *self._ended) if wanted(task)]
-        most = set(fitting[: len(fitting) - keep]) if keep else set(fitting)
-        self._ended.extendleft(task for task in reversed(old) if task not in most)
-        return [task for task in old if task in most]
+        fitting = [task for task in old if wanted(task)]
+        gone = dict.fromkeys(fitting[: max(0, len(fitting) - keep)])
+        self._ended.extendleft(task for task in reversed(old) if task not in gone)
+        return [*gone]
 
     def next(self) -> float | None:
         """When there is something to take out next, by age."""

@@ -183,13 +183,18 @@ class Runtime(Asking, Waiting):
         with self.lock:
             if not self.accepting:
                 raise closed_error()
-            if loop is not None:
-                line = [job]
-                while line:
-                    if (held := line.pop()).held:
-                        held.loop = held.loop or loop
-                        line.extend(cast("Iterable[Job]", held.dependencies))
+            released: dict[Job, None] = {}
+            line = [job]
+            while line:
+                if (held := line.pop()).held and held not in released:
+                    released[held] = None
+                    held.loop = held.loop or loop
+                    line.extend(cast("Iterable[Job]", held.dependencies))
             self.engine.release(job, self.clock.now())
+            if self.journal is not None:  # their status is what it was, and nobody would write it
+                for held in released:
+                    if isinstance(held, StoredJob) and held.seq > 0:
+                        self.journal.note(held, self.wall_offset())
         self.pump.wake()
         return TaskHandle(job, self)
 

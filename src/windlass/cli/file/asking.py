@@ -75,7 +75,7 @@ def purge(
     ] = None,
     status: Annotated[
         list[TaskStatus] | None,
-        typer.Option("--status", help="Ended as this; may be repeated."),
+        typer.Option("--status", metavar="STATUS", help="Ended as this; may be repeated."),
     ] = None,
     keep: Annotated[
         int, typer.Option("--keep", metavar="N", min=0, help="But for the newest N.")

@@ -24,7 +24,8 @@ def list_tasks(
     file: File,
     *,
     status: Annotated[
-        list[TaskStatus] | None, typer.Option("--status", help="Only these; may be repeated.")
+        list[TaskStatus] | None,
+        typer.Option("--status", metavar="STATUS", help="Only these; may be repeated."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Only those of this function, or so named.")

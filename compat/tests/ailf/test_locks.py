@@ -159,6 +159,14 @@ def test_a_lock_that_was_taken_away_says_so(server, caplog):
     assert mine.client.get("lock:job") == "somebody else's"
 
 
+def test_only_what_is_ones_own_is_released(server):
+    mine = lock_of(server)
+    assert mine.acquire()
+    mine.client.set("lock:job", "somebody else's")  # and nobody has noticed yet
+    assert mine.release() is False
+    assert mine.client.get("lock:job") == "somebody else's"
+
+
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "forgetful"])
 def test_it_is_not_held_twice_when_the_server_is_killed(
     redis_program, tmp_path, other_process, durable

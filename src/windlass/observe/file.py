@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from ..ports import Codec, Row
 
 _PAGE = 1_000
-_SPANS = (60, 3_600, 86_400)
+_SPANS: tuple[int, ...] = (60, 3_600, 86_400)
 
 
 class Leader(NamedTuple):
@@ -185,7 +185,8 @@ class TaskFile:
     def statistics(self) -> Statistics:
         """What became of all tasks, by function."""
         functions: dict[str, Figures] = {}
-        now, within = self._runtime.clock.wall(), dict.fromkeys(_SPANS, 0)
+        now = self._runtime.clock.wall()
+        within: dict[int, int] = dict.fromkeys(_SPANS, 0)
         for row in chain(self._store.unfinished(), self._finished()):
             figures = functions.setdefault(row.function, Figures())
             figures.counts[TaskStatus(row.status)] += 1

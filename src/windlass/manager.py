@@ -12,6 +12,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextlib import suppress
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, Self, TypeVar, overload
 
@@ -481,7 +482,15 @@ class TaskManager(ById):
         return self._doors.close(wait=wait, timeout=timeout)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        opening = self.start()
+        try:
+            await opening
+        except asyncio.CancelledError:
+            # What has begun is finished, or the file would stay open with nobody to close it.
+            with suppress(Exception):
+                await opening
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from .._core.info import TaskInfo
 from .._core.outcome import Err
@@ -109,6 +110,9 @@ class Durable:
 
     def open(self) -> None:
         """Lead or follow. Blocks while a store is read; not for an event loop."""
+        _watch_forks()
+        _opened.add(self)
+        self.journal.sick = None
         self.store.open()
         try:
             if self._role == "client" or not self._take_lead(silent=False):
@@ -342,3 +346,23 @@ class Durable:
             for name, packed in steps.items():
                 what = f"the result of step {name!r} of {job.label}"
                 job.noted.steps.setdefault(name, self.records.restored(packed, what))
+
+
+_opened: WeakSet[Durable] = WeakSet()
+_watching_forks = False
+
+
+def _watch_forks() -> None:
+    global _watching_forks  # noqa: PLW0603  # once in the life of a process
+    if not _watching_forks and hasattr(os, "register_at_fork"):
+        _watching_forks = True
+        os.register_at_fork(after_in_child=_disown)
+
+
+def _disown() -> None:
+    """In a forked child nothing can be stored: the threads that did are the parent's."""
+    for durable in _opened:
+        durable.journal.sick = StoreError(
+            "the file was opened before this process was forked, and is its parent's. Open a "
+            "manager of its own after the fork, or start processes with 'spawn'"
+        )

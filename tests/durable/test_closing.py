@@ -196,8 +196,7 @@ def test_another_event_loop(jobs):
 
     first = asyncio.run(life())
     second = asyncio.run(life(first))
-    third = asyncio.run(life(first, second))
-    assert third.status == "pending"
+    asyncio.run(life(first, second))
 
 
 def test_both_doors(jobs):
@@ -252,6 +251,22 @@ async def test_a_full_disk_does_not_hold_up_closing(jobs, caplog):
     assert statuses(jobs) == {running.id: "running", later.id: "pending"}
     async with TaskManager(jobs) as tm:
         assert await tm.get_handle(running.id) is None
+
+
+@on_a_loop
+async def test_an_opening_that_is_cancelled_leaves_nothing(jobs):
+    async def life():
+        async with TaskManager(jobs):
+            await asyncio.sleep(LATER)
+
+    opening = asyncio.ensure_future(life())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert not [t for t in threading.enumerate() if t.name == "windlass-journal"]
+    async with TaskManager(jobs) as tm:
+        assert await asyncio.wait_for(tm.submit(add, 1), SOON) == 2
 
 
 @on_a_loop

@@ -258,15 +258,19 @@ async def test_a_forked_child_harms_nothing(jobs):
         child = os.fork()
         if child == 0:
             try:
-                tm._runtime.durable.store.last_seq()
-            except StoreError as error:
-                os.write(write_end, str(error).encode())
+                for touch in (tm._runtime.durable.store.last_seq, lambda: tm.submit(add, 1)):
+                    try:
+                        touch()
+                    except StoreError as error:
+                        os.write(write_end, f"{error}\n".encode())
             finally:
                 os._exit(0)
         await asyncio.to_thread(os.waitpid, child, 0)
         os.close(write_end)
         with os.fdopen(read_end) as pipe:
-            assert "forked" in pipe.read()
+            store, manager = pipe.read().splitlines()
+        assert "forked" in store
+        assert "was opened before this process was forked" in manager
         await turns(tm)
         hold.open()
         assert await handle is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from .._numbers import require_count, require_seconds
 
@@ -60,7 +61,7 @@ class Retry:
 
 def exception_classes(name: str, given: object) -> tuple[type[BaseException], ...]:
     """The exception classes in ``given``, which may be a single one."""
-    kinds = tuple(given) if isinstance(given, Iterable) else (given,)
+    kinds: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
     if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         raise TypeError(f"{name}= takes exception classes, not {given!r}")
     return kinds

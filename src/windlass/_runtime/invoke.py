@@ -78,7 +78,7 @@ def _go_on(
             raise
         outcome = outcome_of(error, run)
     if run.cleanups is not None:
-        yield from _clean_up(run, context, outcome)
+        yield from cast("Any", _clean_up(run, context, outcome))
     return outcome
 
 

@@ -107,6 +107,8 @@ def test_it_is_renewed_while_it_is_held(server):
 def test_a_lock_that_nobody_has_in_hand_expires(server):
     lost = lock_of(server, expire=0.2)
     assert lost.acquire()
+    sleep(0.3)
+    assert lost.held, "it was renewed"
     del lost
     gc.collect()
     yours = lock_of(server)

@@ -165,7 +165,7 @@ class RedisStream:
                     if self._stopped.is_set():
                         break
                     id, data = entry["id"], entry["data"]
-                    if id not in unsaid and self._handled(processor, id, data):
+                    if self._handled(processor, id, data):
                         unsaid.add(id)
                         self.acknowledge(id)
                         unsaid.discard(id)

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.text import Text
 
 from windlass import StoreError, TaskError
-from windlass.observe import TaskFile
 
 from ..summary import say
 
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from rich.table import Table
+
+    from windlass.observe import TaskFile
 
 NOT_DONE, NO_FILE = 1, 2
 _WIDE = 10_000
@@ -36,6 +37,8 @@ Patience: TypeAlias = Annotated[
 @contextmanager
 def looking_at(path: Path, command: str) -> Generator[TaskFile]:
     """The file at ``path``; what is wrong with it is said, and ends the command."""
+    from windlass.observe import TaskFile  # noqa: PLC0415  # `windlass run` needs none
+
     try:
         yield TaskFile(path)
     except TaskError as error:

@@ -6,6 +6,7 @@ import random
 import shutil
 import sqlite3
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -81,11 +82,11 @@ def test_what_full_means():
 
 @posix
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_read_only(tmp_path, what):
-    folder = tmp_path / "place"
-    folder.mkdir()
-    for above in folder.parents[:3]:  # where pytest lets only its own user in
-        above.chmod(0o755)
+def test_read_only(request, tmp_path, what):
+    # Not in pytest's own place, where it lets nobody else in.
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    folder.chmod(0o755)
     file = folder / "jobs.db"
     asyncio.run(_submit_later(file))
     # The superuser may write everywhere, so it becomes somebody else first.

@@ -10,8 +10,10 @@ import subprocess
 import sys
 
 import pytest
-from programs import python, windlass, write
+from programs import WINDLASS, python, windlass, write
 from terminal import Terminal
+
+from windlass.observe import TaskFile
 
 PROGRAM = """
 import asyncio, os, sys
@@ -344,6 +346,19 @@ def test_a_program_that_does_not_answer(led):
     program.send_signal(signal.SIGCONT)
     assert windlass("cancel", "jobs.db", "waiting", cwd=folder).returncode == 0
     assert statuses(folder)["later"] == "cancelled"
+
+
+def test_a_program_that_dies_before_it_answers(led):
+    folder, program = led
+    program.send_signal(signal.SIGSTOP)
+    command = [*WINDLASS, "cancel", "jobs.db", "later", "--timeout", "30"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as asking:
+        look = TaskFile(folder / "jobs.db")
+        while not look.state().requests:
+            assert asking.poll() is None
+        program.kill()
+        assert asking.communicate(timeout=20)[0] == "later: cancelled\n"
+    assert statuses(folder) == {**AFTER_A_CRASH, "later": "cancelled"}
 
 
 # -- the doctor ------------------------------------------------------------------------------------

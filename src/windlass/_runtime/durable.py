@@ -116,7 +116,7 @@ class Durable:
         self.store.open()
         try:
             if self._role == "client" or not self._take_lead(silent=False):
-                take_lead = self._take_lead if self._role == "any" else None
+                take_lead = self._take_lead if self._role != "client" else None
                 self._runtime.follower = Follower(
                     self._runtime, self, self.store, self._codec, take_lead
                 )
@@ -132,7 +132,8 @@ class Durable:
 
     def _take_lead(self, silent: bool) -> bool:  # noqa: FBT001  # it is a callback
         """Lead from now on, if nobody does, or whoever does has been ``silent`` for long."""
-        if not (self._lease.take_over() if silent else self._lease.try_take()):
+        take_over = silent and self._role != "errand"  # which may wait, or give up
+        if not (self._lease.take_over() if take_over else self._lease.try_take()):
             return False
         runtime, before = self._runtime, self.journal.epoch
         epoch = self.store.take_lead()

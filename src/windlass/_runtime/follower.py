@@ -162,6 +162,7 @@ class Follower:
                     beat, beat_at = sign, now
                 silent = now - beat_at > SILENT
                 if self._take_lead is not None and not self._closing and self._take_lead(silent):
+                    self._wait_for_answers()
                     return
             except StoreError as error:
                 logger.warning("the file cannot be used at present: %s", error)
@@ -190,6 +191,12 @@ class Follower:
                     self._asked.append((self._last, promise))
                 elif promise is not None:
                     promise.keep(None)
+
+    def _wait_for_answers(self) -> None:
+        """We lead now: what we have asked for we do ourselves."""
+        while self._asked and not self._closing:
+            self._see_what_is_handled()
+            self._bell.wait(_ANSWER_EVERY)
 
     def _see_what_is_handled(self) -> None:
         if self._asked:

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.change import Change, Gap
 from .._core.outcome import Err
@@ -45,6 +45,9 @@ SILENT = 10.0
 """After so many seconds without a sign of life the leader is replaced."""
 
 
+_Outgoing: TypeAlias = "tuple[str, bytes, StoredJob | None, Promise[Any] | None]"
+
+
 class Follower:
     """Of one manager, while another process leads; see the module."""
 
@@ -62,7 +65,10 @@ class Follower:
         self._codec = codec
         self._take_lead = take_lead
         self._bell = Bell()
-        self._outbox: deque[tuple[str, bytes, StoredJob | None, Promise[Any] | None]] = deque()
+        self._outbox: deque[_Outgoing] = deque()
+        self._mailing = threading.Lock()
+        self._over = False
+        """Whether this process leads by now, and the thread is gone."""
         self._open: dict[str, StoredJob] = {}
         """The tasks of this process that have not ended, as far as it knows."""
         self._asked: list[tuple[int, Promise[Any]]] = []
@@ -131,11 +137,22 @@ class Follower:
 
     def flush(self, promise: Promise[Any], *, handled: bool) -> None:
         """Keep ``promise`` when everything so far has been left, or even ``handled``."""
-        self._outbox.append((_HANDLED if handled else "", b"", None, promise))
+        self._put((_HANDLED if handled else "", b"", None, promise))
         self._bell.ring(self._bell.port)
 
     def _post(self, kind: str, body: list[Any], job: StoredJob | None) -> None:
-        self._outbox.append((kind, self._codec.encode(body, kind), job, None))
+        self._put((kind, self._codec.encode(body, kind), job, None))
+
+    def _put(self, request: _Outgoing) -> None:
+        """Have the thread leave ``request``; once there is none any more, leave it here and now.
+
+        Whoever asked to follow a moment ago may come with it when we lead already.
+        """
+        with self._mailing:
+            self._outbox.append(request)
+            if self._over:
+                self._leave_requests()
+                self._durable.wake()
 
     # -- the thread ----------------------------------------------------------------------------
 
@@ -162,6 +179,11 @@ class Follower:
                     beat, beat_at = sign, now
                 silent = now - beat_at > SILENT
                 if self._take_lead is not None and not self._closing and self._take_lead(silent):
+                    with self._mailing:
+                        self._over = True
+                        self._leave_requests()
+                    self._durable.wake()
+                    self._catch_up()
                     self._wait_for_answers()
                     return
             except StoreError as error:
@@ -191,6 +213,12 @@ class Follower:
                     self._asked.append((self._last, promise))
                 elif promise is not None:
                     promise.keep(None)
+
+    def _catch_up(self) -> None:
+        """We lead now: what ended before that, and was not heard of, is in the store alone."""
+        engine = self._runtime.engine
+        missed = [job for id, job in list(self._open.items()) if id not in engine.tasks]
+        self._look_for([job for job in missed if job.outcome is None])
 
     def _wait_for_answers(self) -> None:
         """We lead now: what we have asked for we do ourselves."""

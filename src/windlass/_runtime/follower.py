@@ -185,6 +185,7 @@ class Follower:
                     self._durable.wake()
                     self._catch_up()
                     self._wait_for_answers()
+                    self._bell.close()
                     return
             except StoreError as error:
                 logger.warning("the file cannot be used at present: %s", error)

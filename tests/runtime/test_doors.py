@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 
 import pytest
 
@@ -703,3 +704,17 @@ def test_on_a_loop_of_its_own_it_outlives_those_of_others():
     asyncio.run(leave())
     assert not tm.is_open
     assert not windlass_threads()
+
+
+def test_a_closing_that_is_almost_over_is_waited_for_like_any_other():
+    tm, told = TaskManager(own_loop=True), threading.Event()
+    tm.subscribe(lambda _: told.wait(5))
+    tm.start().result(5)
+    tm.submit(tm.stop).result(5)
+    while tm._runtime.home is not None:  # then it waits for nobody but those who are told of it
+        time.sleep(0.001)
+    closing = tm.shutdown()
+    told.set()
+    closing.result(5)
+    tm.start().result(5)
+    tm.stop().result(5)

@@ -173,20 +173,22 @@ class Doors:
         runtime = self._runtime
         closed: Promise[None] = Promise(runtime, "closing of the manager")
         home = runtime.home
-        if home is None or home.loop.is_closed():
-            if home is not None:
-                self._abandon_loop()
-            closed.keep(None)
-            return closed
+        if home is not None and home.loop.is_closed():
+            self._abandon_loop()
         caller = _calling_job(runtime)
         with runtime.watch_lock:
-            first = self._closed is None
+            home, going = runtime.home, self._closed  # one that ends now is not to be begun again
+            first = going is None and home is not None
             if first:
                 self._closed, self._hurry = closed, Promise(runtime, "hurry")
             closed, hurry = self._closed or closed, self._hurry
             told = closed
-            if caller is not None:
+            if caller is not None and home is not None:
                 told = self._closers.setdefault(caller, Promise(runtime, "closing of the manager"))
+        if home is None:
+            if going is None:
+                closed.keep(None)
+            return closed  # or it is in its last moments
         assert hurry is not None
         if first:
             home.post(lambda: self._begin_to_close(closed, hurry))
@@ -224,6 +226,7 @@ class Doors:
             if journal is not None:  # nobody waits for a disk that is full, perhaps for days
                 await self.when(lambda: journal.idle or journal.sick is not None, "storing")
             self._let_go()
+            thread, self._loop_thread = self._loop_thread, None
         except BaseException as error:
             closed.break_(error)
             raise
@@ -231,11 +234,10 @@ class Doors:
             with runtime.watch_lock:
                 self._closed = self._closing = self._hurry = None
                 self._closers = {}
-        if self._loop_thread is None:
+        if thread is None:
             closed.keep(None)
         else:
             # Closed is closed: whoever waits goes on when the loop and its thread are gone.
-            thread, self._loop_thread = self._loop_thread, None
             thread.stop(then=lambda: closed.keep(None))
 
     def _all_gone(self) -> bool:

@@ -77,7 +77,7 @@ class Engine:
         self.manager = windlass.TaskManager(**{**usual, **settings})
         self.manager.subscribe(self._hear)
         self.records: dict[str, Record] = {}
-        self._closing: Wait[None] | None = None
+        self._stopped = False
         self._sweep_at = _MANY
         self._lock = threading.RLock()
 
@@ -89,6 +89,7 @@ class Engine:
         if not self.manager.is_open:
             with self._lock:
                 self.manager.start()
+                self._stopped = False
         return self.manager
 
     def _wait_until_closed(self) -> None:
@@ -97,8 +98,12 @@ class Engine:
         This may hold up a running loop for the moment it takes, but not if a coroutine of that
         loop has to clean up meanwhile.
         """
-        closing, here = self._closing, running_loop()
-        if closing is None or closing.done() or current_task().id:
+        with self._lock:
+            if not self._stopped or current_task().id:
+                return
+            closing = self.manager.shutdown()  # the same one; a task that stopped it saw less of it
+        here = running_loop()
+        if closing.done():
             return
         if here is None:
             closing.result()
@@ -124,8 +129,9 @@ class Engine:
         """Let what was executed run to its end, or cancel it, and close."""
         if not self.manager.is_open:
             self.manager.cancel_all()  # what was registered and never had a chance to run
-        self._closing = self.manager.shutdown(wait=wait)
-        return self._closing
+        with self._lock:
+            self._stopped = True
+            return self.manager.shutdown(wait=wait)
 
     def take(self, task: Task, face: Face | None, executor: str | None = None) -> Record:
         """Register ``task``; it is held until it is executed or driven by hand."""

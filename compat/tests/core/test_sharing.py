@@ -138,6 +138,13 @@ def test_a_task_may_stop_its_own_manager():
     assert task_manager.execute_task(id, wait=True) == "stopped"
 
 
+def test_what_comes_after_a_task_has_stopped_its_manager_runs(new):
+    tm = new(AsyncTaskManager)
+    for n in range(5):
+        assert tm.execute_task(tm.register_task("stop", tm.stop), wait=True) is None
+        assert tm.execute_task(tm.register_task("x", double, n), wait=True) == 2 * n
+
+
 def test_instances_keep_to_themselves_unless_they_share(new):
     mine, other = new(AsyncTaskManager), new(AsyncTaskManager)
     id = mine.register_task("x", double, 1)

@@ -138,9 +138,8 @@ class TaskFunction(Generic[P, R_co]):
     def options(self, **options: Unpack[CallOptions]) -> TaskFunction[P, R_co]:
         """The same function with other options, for one call or several."""
         old = self._recipe
-        id = options.pop("id", None) or self._id
         spec, call = _apply(old.spec, old.call, options)
-        return TaskFunction(Recipe(old.function, None, spec, old.shape, call), id)
+        return TaskFunction(Recipe(old.function, None, spec, old.shape, call), self._id)
 
     def __reduce__(self) -> Any:
         function = self._recipe.function

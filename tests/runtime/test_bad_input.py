@@ -260,6 +260,7 @@ def test_ids_of_functions(tm):
     refused(TypeError, "aliases= takes several ids, not 5", lambda: task(double, aliases=5))
     message = "id= and aliases= name the function and belong into @task(...)"
     refused(TypeError, message, lambda: task(double).options(aliases=["old"]))
+    refused(TypeError, message, lambda: task(double).options(id="new"))
 
 
 def test_some_options_of_a_retry_leave_the_others_as_they_were(tm):

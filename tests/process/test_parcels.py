@@ -61,7 +61,7 @@ def test_what_has_no_hash_travels_all_the_same():
 def test_how_many_are_remembered_is_bounded(known):
     double = chores.double
     for number in range(parcel._MANY + 2):
-        function = double.options(id=f"double.{number}") if known == "_going" else double
+        function = double.options(name=f"double {number}") if known == "_going" else double
         there(task(unchanged, id=f"unchanged.{number}") if known == "_come" else function)
     assert 0 < len(getattr(parcel, known)) <= parcel._MANY
 

@@ -125,7 +125,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_runs_twice_without_need(tmp_pa
         # One that is told in its first moments may not have come to where it could listen.
         assert process.returncode in {-how, 128 + how} or "KeyboardInterrupt" in errors, errors
         cut_short = record.judge(record.take())
-        if not record.opened:
+        if not record.acknowledged:
             slow = min(1.2 * slow, 6.0)  # a machine on which a start takes longer than most lives
         if process.returncode == 128 + signal.SIGINT and record.opened:
             assert "running" not in record.statuses().values()

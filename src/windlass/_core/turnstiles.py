@@ -249,8 +249,11 @@ class Turnstiles:
 
     def _line(self, task: Task, gate: Turnstile, now: float, *, back: bool) -> Refusal | None:
         """Refuse ``task`` if somebody waits at ``gate`` whose turn comes before its own."""
-        if not gate.queue.size or task is self.favoured:
-            return None  # nobody is called to the room that is kept for the favoured one
+        if not gate.queue.size:
+            return None
+        if task is self.favoured:  # its equals wait for it; those who outrank it do not
+            first = gate.queue.urgency(now, gate.held)
+            return "line" if first is not None and first > gate.queue.rank(task, now) else None
         return "line" if gate.queue.precedes(task, now, gate.held, back=back) else None
 
     def _kept(self, gate: Turnstile, task: Task, now: float) -> int:

@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING, cast
 from .._core.flow import Gate
 from .._core.outcome import Err
 from .._core.spec import Spec
-from .._core.states import FAILED, RUNNING, TaskStatus
+from .._core.states import RUNNING, TaskStatus
 from .._core.task import Attempt
 from ..errors import TaskCrashedError, TaskDependencyError
-from .job import Job
 from .recipe import Recipe
 from .signature import CallShape
 from .stored_job import EXTERNAL, LAST_CHANCE, UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from ..errors import TaskError
     from ..ports import Row, Store
+    from .job import Job
     from .journal import Journal
     from .records import Records
     from .runtime import Runtime
@@ -97,39 +96,15 @@ class Recovery:
             row = self._store.rows([id]).get(id)
             if row is None:
                 raise TaskDependencyError(f"{id!r} has been forgotten: nothing can depend on it")
-            known = self._seen[id] = self._read(row, _only_named)
+            known = self._seen[id] = self.read(row)
         return known
 
     def read(self, row: Row) -> StoredJob:
         """The job that ``row`` stands for, as it is; nobody takes it in."""
-        return self._read(row, self.resolve if row.outcome is None else self._resolve_or_name)
-
-    def _read(self, row: Row, resolve: Callable[[str], Job]) -> StoredJob:
-        job, _ = self._records.job(row, self._runtime.wall_offset(), resolve)
+        job, _ = self._records.job(row, self._runtime.wall_offset(), self.resolve)
         if job.outcome is None and row.status in set(TaskStatus):  # or it is damaged
             job.status = TaskStatus(row.status)
         return job
-
-    def _resolve_or_name(self, id: str) -> Job:
-        """What has ended may outlive what it depended on."""
-        try:
-            return self.resolve(id)
-        except TaskDependencyError as error:
-            return _only_named(id, error)
-
-
-def _only_named(id: str, error: TaskError | None = None) -> Job:
-    """Stands for a job that another one names, and of which nothing else matters.
-
-    What has ended holds on to what it followed, and that to what it followed: a chain of any length
-    would be read for its last task.
-    """
-    job = Job(
-        id, Recipe(int, int, Spec(id, UNKNOWN), CallShape(int, id)), 0.0, (), None, None, None
-    )
-    job.status = FAILED
-    job.outcome = Err(error or TaskDependencyError(f"{id!r} was not looked for"), raised=False)
-    return job
 
 
 def _is_suspect(job: StoredJob) -> bool:

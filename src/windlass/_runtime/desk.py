@@ -55,11 +55,12 @@ class Desk:
         """Whether anybody wants to hear news."""
         return bool(self._clients)
 
-    def open(self) -> None:
-        """Tell where the bell is, and begin to look."""
+    def open(self, *, thread: bool = True) -> None:
+        """Tell where the bell is, and begin to look; without a ``thread``, somebody does it."""
         self._store.write_note(LEADER, f"{self._bell.port} {os.getpid()} {socket.gethostname()}")
-        self._thread = threading.Thread(target=self._run, name="windlass-desk", daemon=True)
-        self._thread.start()
+        if thread:
+            self._thread = threading.Thread(target=self._run, name="windlass-desk", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Look no more."""
@@ -78,6 +79,10 @@ class Desk:
         for port in tuple(self._clients):
             self._bell.ring(port)
 
+    def greet(self, port: int) -> None:
+        """Whoever has rung wants to hear news for a while."""
+        self._clients[port] = self._runtime.clock.now()
+
     # -- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -91,7 +96,7 @@ class Desk:
                     if now - seen > _CLIENT_IS_GONE:
                         del self._clients[port]
             try:
-                self._look()
+                self.look()
                 self._durable.sweeper.look(now)
             except StoreError as error:
                 logger.warning("requests of other processes wait: %s", error)
@@ -99,9 +104,12 @@ class Desk:
                 logger.exception("a request of another process cannot be understood")
             for port in self._bell.wait(LOOK_EVERY):
                 if port != self._bell.port:
-                    self._clients[port] = clock()
+                    self.greet(port)
 
-    def _look(self) -> None:
+    # -- requests ------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take in what has been asked since the last look."""
         requests = self._store.requests()
         self._taken.intersection_update(request.number for request in requests)
         for request in requests:

@@ -75,7 +75,10 @@ class Lease(Protocol):
 
 
 class Durable:
-    """The store of a runtime, and what goes through it; see the module."""
+    """The store of a runtime, and what goes through it; see the module.
+
+    Without ``threads`` of its own, whoever made it commits, looks and attends by hand.
+    """
 
     def __init__(
         self,
@@ -87,12 +90,14 @@ class Durable:
         keep: Keep,
         *,
         role: Role = "any",
+        threads: bool = True,
     ) -> None:
         self._runtime = runtime
         self.store = store
         self._codec = codec
         self._lease = lease
         self._role = role
+        self._threads = threads
         self.records = Records(runtime, codec, registry)
         self.journal = Journal(
             store, self.records, runtime.clock.now, runtime.pump.wake, runtime.on_fenced
@@ -120,7 +125,7 @@ class Durable:
                 self._runtime.follower = Follower(
                     self._runtime, self, self.store, self._codec, take_lead
                 )
-                self._runtime.follower.open()
+                self._runtime.follower.open(thread=self._threads)
         except BaseException:
             self.journal.stop()
             if self.journal.epoch:  # what was taken in by half is read again next time
@@ -140,7 +145,7 @@ class Durable:
         with runtime.pump.between_turns():
             if before and epoch != before + 1:
                 runtime.begin_anew()  # others were here meanwhile: what there is, is in the store
-            self.journal.start(epoch, self.store.last_seq())
+            self.journal.start(epoch, self.store.last_seq(), thread=self._threads)
             if not before or epoch != before + 1:
                 self._keys = dict(self.store.keys())
                 errand = self._role == "errand"
@@ -151,7 +156,7 @@ class Durable:
         if self._role != "errand":
             self._note_what_is_lacking()
         self._desk = self.journal.desk = Desk(runtime, self, self.store, self._codec)
-        self._desk.open()
+        self._desk.open(thread=self._threads)
         runtime.pump.wake()
         return True
 

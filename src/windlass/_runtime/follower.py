@@ -24,7 +24,7 @@ from .bell import Bell
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..ports import Codec, Store
     from .durable import Durable
@@ -76,14 +76,19 @@ class Follower:
         self._last = 0
         self._leader = 0
         self._heard = 0
+        self._looked = self._greeted = self._synced = 0.0
+        self._beat: object = None
+        self._beat_at = 0.0
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def open(self) -> None:
-        """Begin to listen."""
+    def open(self, *, thread: bool = True) -> None:
+        """Begin to listen; without a ``thread``, somebody calls ``attend``."""
         self._heard = max((number for number, _ in self._store.news(0)), default=0)
-        self._thread = threading.Thread(target=self._run, name="windlass-follower", daemon=True)
-        self._thread.start()
+        self._looked = self._greeted = self._synced = self._beat_at = self._runtime.clock.now()
+        if thread:
+            self._thread = threading.Thread(target=self._run, name="windlass-follower", daemon=True)
+            self._thread.start()
 
     def close(self) -> None:
         """Leave what is still to be left, and listen no more."""
@@ -157,42 +162,58 @@ class Follower:
     # -- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        clock = self._runtime.clock.now
-        looked = greeted = synced = beat_at = clock()
-        beat: object = None
-        callers: list[int] = [self._bell.port]
-        while not self._closing or self._outbox:
-            now = clock()
-            try:
-                self._leave_requests()
-                self._see_what_is_handled()
-                if now - greeted >= BEAT_EVERY or not self._leader:
-                    greeted = now
-                    self._greet()
-                if self._leader in callers or now - looked >= LOOK_EVERY:
-                    looked = now
-                    self._hear()
-                if now - synced >= _RESYNC_EVERY:
-                    synced = now
-                    self._look_for_all()
-                if (sign := self._durable.sign_of_life()) != beat:
-                    beat, beat_at = sign, now
-                silent = now - beat_at > SILENT
-                if self._take_lead is not None and not self._closing and self._take_lead(silent):
-                    with self._mailing:
-                        self._over = True
-                        self._leave_requests()
-                    self._durable.wake()
-                    self._catch_up()
-                    self._wait_for_answers()
-                    self._bell.close()
-                    return
-            except StoreError as error:
-                logger.warning("the file cannot be used at present: %s", error)
-                if self._closing:
-                    return
-            pause = _TRY_EVERY if self._take_lead else LOOK_EVERY
-            callers = self._bell.wait(_ANSWER_EVERY if self._asked else pause)
+        callers = [self._bell.port]
+        while (pause := self.attend(callers)) is not None:
+            callers = self._bell.wait(pause)
+        if self._over:
+            self._bell.close()
+
+    def attend(self, callers: Sequence[int] = ()) -> float | None:
+        """One round, after ``callers`` have rung; for how long to sleep, or None: it is over."""
+        if self._closing and (self._over or not self._outbox):
+            return None
+        try:
+            if not self._over:
+                self._follow(callers)
+            if self._over:
+                self._finish()
+        except StoreError as error:
+            logger.warning("the file cannot be used at present: %s", error)
+            if self._closing:
+                return None
+        if self._asked:
+            return _ANSWER_EVERY
+        if self._over and not self._outbox:
+            return None
+        return _TRY_EVERY if self._take_lead else LOOK_EVERY
+
+    def _follow(self, callers: Sequence[int]) -> None:
+        now = self._runtime.clock.now()
+        self._leave_requests()
+        self._see_what_is_handled()
+        if now - self._greeted >= BEAT_EVERY or not self._leader:
+            self._greeted = now
+            self._greet()
+        if self._leader in callers or now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            self._hear()
+        if now - self._synced >= _RESYNC_EVERY:
+            self._synced = now
+            self._look_for_all()
+        if (sign := self._durable.sign_of_life()) != self._beat:
+            self._beat, self._beat_at = sign, now
+        silent = now - self._beat_at > SILENT
+        if self._take_lead is not None and not self._closing and self._take_lead(silent):
+            with self._mailing:
+                self._over = True
+
+    def _finish(self) -> None:
+        """We lead now: what we have asked for we do ourselves."""
+        with self._mailing:
+            self._leave_requests()
+        self._durable.wake()
+        self._catch_up()
+        self._see_what_is_handled()
 
     def _leave_requests(self) -> None:
         while self._outbox:
@@ -220,12 +241,6 @@ class Follower:
         engine = self._runtime.engine
         missed = [job for id, job in list(self._open.items()) if id not in engine.tasks]
         self._look_for([job for job in missed if job.outcome is None])
-
-    def _wait_for_answers(self) -> None:
-        """We lead now: what we have asked for we do ourselves."""
-        while self._asked and not self._closing:
-            self._see_what_is_handled()
-            self._bell.wait(_ANSWER_EVERY)
 
     def _see_what_is_handled(self) -> None:
         if self._asked:

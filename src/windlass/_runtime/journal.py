@@ -105,7 +105,8 @@ class Journal:
         self._work = threading.Event()
         self._waiting: list[Entry] = []
         self._done: list[Entry] = []
-        self._busy = False
+        self._trying: list[Entry] = []  # those that the commit under way is of
+        self._warned = 0.0
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._seq = 0
@@ -175,17 +176,21 @@ class Journal:
     def idle(self) -> bool:
         """Whether everything is on disk and announced."""
         with self._lock:
-            return not (self._waiting or self._busy or self._done or self._next or self.refused)
+            return not (self._waiting or self._trying or self._done or self._next or self.refused)
 
     # -- the thread ----------------------------------------------------------------------------
 
-    def start(self, epoch: int, seq: int) -> None:
-        """Write under ``epoch`` from now on; ``seq`` is the greatest in use."""
+    def start(self, epoch: int, seq: int, *, thread: bool = True) -> None:
+        """Write under ``epoch`` from now on; ``seq`` is the greatest in use.
+
+        Without a ``thread``, somebody calls ``commit``.
+        """
         self.epoch, self._seq = epoch, seq
         self._closing.clear()
         self.sick = None
-        self._thread = threading.Thread(target=self._run, name="windlass-journal", daemon=True)
-        self._thread.start()
+        if thread:
+            self._thread = threading.Thread(target=self._run, name="windlass-journal", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """Write what there is, and no more."""
@@ -199,46 +204,61 @@ class Journal:
         while True:
             self._work.wait()
             self._work.clear()
-            while self._waiting:
-                with self._lock:
-                    entries, self._waiting = self._waiting, []
-                    self._busy = True
-                safe = self._commit(entries)
-                with self._lock:
-                    self._done += safe
-                    self._busy = False
-                self._wake()
+            while self._waiting or self._trying:
+                pause = self.commit()
+                # Not for work: there is plenty, and no room.
+                if pause is not None and self._closing.wait(pause):
+                    logger.error(
+                        "closed before everything was stored: some of it will happen again"
+                    )
+                    self._give_up()
             if self._closing.is_set():
                 return
 
-    def _commit(self, entries: list[Entry]) -> list[Entry]:
-        """Commit ``entries``, however long it takes; given up, none of them is safe."""
-        warned = self._now()
-        while True:
-            try:
-                self._store.commit(self.epoch, self._batch(entries))
-            except StoreLockedError as error:
-                if self._now() - warned > _WARN_EVERY:
-                    warned = self._now()
-                    logger.warning("nothing is stored, and nothing starts, until then: %s", error)
-            except StoreFencedError as error:
-                logger.error("%s", error)  # noqa: TRY400  # the traceback is of no use to anybody
-                self.sick = error
-                self._on_fenced(error)
-                return []
-            except StoreError as error:
-                self._suffer(entries, error)
-                self._closing.wait(_AGAIN)  # not for work: there is plenty, and no room
-            else:
-                if self.sick is not None:
-                    logger.warning("tasks are stored again")
-                    self.sick = None
-                if self.desk is not None:
-                    self.desk.tell_clients()
-                return entries
-            if self._closing.is_set():
-                logger.error("closed before everything was stored: some of it will happen again")
-                return []
+    # -- committing ----------------------------------------------------------------------------
+
+    def commit(self) -> float | None:
+        """Try once to commit what waits, all at once.
+
+        The answer is in how many seconds to try again; None if that is not needed.
+        """
+        with self._lock:
+            if not self._trying:
+                self._trying, self._waiting = self._waiting, []
+                self._warned = self._now()
+        if not self._trying:
+            return None
+        try:
+            self._store.commit(self.epoch, self._batch(self._trying))
+        except StoreLockedError as error:
+            if self._now() - self._warned > _WARN_EVERY:
+                self._warned = self._now()
+                logger.warning("nothing is stored, and nothing starts, until then: %s", error)
+            return 0.0  # the store has waited
+        except StoreFencedError as error:
+            logger.error("%s", error)  # noqa: TRY400  # the traceback is of no use to anybody
+            self.sick = error
+            self._on_fenced(error)
+            self._give_up()
+            return None
+        except StoreError as error:
+            self._suffer(self._trying, error)
+            return _AGAIN
+        if self.sick is not None:
+            logger.warning("tasks are stored again")
+            self.sick = None
+        if self.desk is not None:
+            self.desk.tell_clients()
+        with self._lock:
+            self._done += self._trying
+            self._trying = []
+        self._wake()
+        return None
+
+    def _give_up(self) -> None:
+        """What is being tried will never be safe."""
+        self._trying = []
+        self._wake()
 
     def _suffer(self, entries: list[Entry], error: StoreError) -> None:
         """Refuse what is new: it never was, and its handles say so."""

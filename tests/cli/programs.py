@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
+from pathlib import Path
+
+from ready import Ready
 
 WINDLASS = (sys.executable, "-m", "windlass.cli")
+_ready = Ready()
 
 
 def write(folder, text, name="program.py"):
@@ -30,6 +35,15 @@ def python(*args, cwd, **env):
     )
 
 
-def windlass(*args, cwd, **env):
-    """Run windlass without a terminal; the finished process."""
+def started(*args, cwd, **env):
+    """Run windlass without a terminal, from the start; the finished process."""
     return python(*WINDLASS[1:], *args, cwd=cwd, **env)
+
+
+def windlass(*args, cwd, **env):
+    """Run windlass without a terminal, in a process that has it imported; the finished process."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = [Path(folder, name) for name in ("stdout", "stderr")]
+        code = _ready.run(*args, output=output, cwd=cwd, env=env)
+        printed = [file.read_text("utf-8") for file in output]
+    return subprocess.CompletedProcess(args, code, *printed)

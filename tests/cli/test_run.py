@@ -6,7 +6,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from programs import python, windlass, write
+from programs import python, started, windlass, write
 
 import windlass as package
 
@@ -25,7 +25,7 @@ def test_a_file_finds_the_world_as_with_python(tmp_path, place):
     write(tmp_path, WORLD, place)
     expected = python(place, "one", "--two", "-p", cwd=tmp_path)
     assert expected.returncode == 0, expected.stderr
-    assert windlass("run", place, "one", "--two", "-p", cwd=tmp_path).stdout == expected.stdout
+    assert started("run", place, "one", "--two", "-p", cwd=tmp_path).stdout == expected.stdout
 
 
 def test_a_file_behind_a_link_imports_from_where_it_really_is(tmp_path):
@@ -33,7 +33,7 @@ def test_a_file_behind_a_link_imports_from_where_it_really_is(tmp_path):
     write(tmp_path / "real", "import beside", "program.py")
     write(tmp_path / "real", "print('found')", "beside.py")
     (tmp_path / "link.py").symlink_to("real/program.py")
-    assert windlass("run", "link.py", cwd=tmp_path).stdout == "found\n"
+    assert started("run", "link.py", cwd=tmp_path).stdout == "found\n"
 
 
 def test_options_before_the_program_are_ours_and_after_it_its_own(tmp_path):
@@ -79,7 +79,7 @@ number = 3
 def test_a_function_is_called_and_awaited(tmp_path, function):
     (tmp_path / "package").mkdir()
     write(tmp_path / "package", FUNCTIONS, "module.py")
-    done = windlass("run", f"package.module:{function}", "a", "-b", cwd=tmp_path)
+    done = started("run", f"package.module:{function}", "a", "-b", cwd=tmp_path)
     assert done.stdout == f"argv ['a', '-b'] first {tmp_path}\n2\n", done.stderr
     assert done.returncode == 0
     assert "1 task in" in done.stderr
@@ -100,7 +100,7 @@ def test_tasks_of_a_file_run_in_processes(tmp_path):
                 print(tm.submit(elsewhere).result() != os.getpid())
         """,
     )
-    done = windlass("run", name, cwd=tmp_path)
+    done = started("run", name, cwd=tmp_path)
     assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
@@ -113,7 +113,7 @@ def test_tasks_of_a_file_run_in_processes(tmp_path):
 def test_the_programs_own_end_is_that_of_the_command(tmp_path, end):
     name = write(tmp_path, f"import sys\ndef inner():\n    {end}\ninner()\n")
     expected = python(name, cwd=tmp_path)
-    done = windlass("run", name, cwd=tmp_path)
+    done = started("run", name, cwd=tmp_path)
     assert done.returncode == expected.returncode
     # A traceback is the program's alone, to the letter.
     assert done.stderr.startswith(expected.stderr)
@@ -306,7 +306,7 @@ def test_managers_come_and_go(tmp_path):
             again.submit(job)
         """,
     )
-    done = windlass("run", name, cwd=tmp_path)
+    done = started("run", name, cwd=tmp_path)
     assert "✔ 10 tasks in" in done.stderr
     assert done.returncode == 0
 
@@ -322,7 +322,7 @@ def test_the_program_survives_the_view(tmp_path):
             print(tm.gather(*tm.map(str, range(5000))).result()[-1])
         """,
     )
-    done = windlass("run", name, cwd=tmp_path)
+    done = started("run", name, cwd=tmp_path)
     assert (done.stdout, done.returncode) == ("4999\n", 0)
 
 
@@ -361,7 +361,7 @@ def test_the_installed_command_is_main():
 
 
 def test_version_and_help(tmp_path):
-    assert windlass("--version", cwd=tmp_path).stdout == f"windlass {package.__version__}\n"
+    assert started("--version", cwd=tmp_path).stdout == f"windlass {package.__version__}\n"
     said = windlass("run", "--help", cwd=tmp_path).stdout
     assert "1 if a task failed" in said
     assert "package.module:function" in said

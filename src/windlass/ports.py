@@ -91,7 +91,7 @@ class Call(Protocol):
         ...
 
     def heard(self, kind: str, payload: Any) -> Any:
-        """Take a message from the far side: progress, a child task, a checkpoint. The reply.
+        """Take a message from the far side: its start, progress, a child, a checkpoint. The reply.
 
         A reply that is a ``Later`` is there when it says so.
         """

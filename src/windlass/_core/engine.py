@@ -5,7 +5,8 @@ Theory of operation
 Inputs are method calls. ``add`` and ``cancel`` say what people want, ``settle`` what executors
 report, ``advance`` that time has passed. Each may fire transitions, which pile up in order until
 ``drain`` takes them out; that is how anybody learns of anything. ``take`` hands out the tasks to
-start now, and ``take_stops`` the attempts to be stopped.
+start now, and ``take_stops`` the attempts to be stopped. What an executor only hands on, to a queue
+far away, is *claimed* until ``begin``: it has its slot and its run, and is PENDING all the same.
 
 One attempt goes through here like this::
 
@@ -69,6 +70,7 @@ class Engine(Lifecycle):
         super().__init__(limit, age_every, keep_seconds, keep_count)
         self.max_pending = max_pending
         self.paused = False
+        self._hands_over = False
         for name, traits in executors.items():
             self.add_executor(name, traits)
 
@@ -77,6 +79,7 @@ class Engine(Lifecycle):
     def add_executor(self, name: str, traits: Traits) -> None:
         """Let tasks name the executor ``name`` from now on."""
         self.slots.pools[name] = Pool(name, traits, self.age_every)
+        self._hands_over |= traits.reports_start
 
     def add(self, task: Task, now: float) -> None:
         """Take in a new task. Raises DuplicateTaskError or QueueFullError and changes nothing."""
@@ -136,6 +139,11 @@ class Engine(Lifecycle):
         """End the attempt of a running task without spending it: it is PENDING again then."""
         if task.status is RUNNING:
             self._stop(task, INTERRUPTED, now)
+        elif self._recall(task, now):
+            task.noted.given_back += 1
+            if task.spec.gates:
+                self.turnstiles.expect(task)
+            self._line_up(task, now)
 
     def restore(self, task: Task, now: float, verdict: Err | None = None) -> None:
         """Take in a task of an earlier life of the program, after what it depends on.
@@ -208,6 +216,17 @@ class Engine(Lifecycle):
         self._outbox.append((task, PENDING, RUNNING, now, task.attempt, "started"))
         return True
 
+    def begin(self, task: Task, run: int, now: float) -> bool:
+        """A task that was handed over has begun; False if that run of it is not claimed."""
+        if task not in self.claimed or task.run != run:
+            return False
+        self.claimed.discard(task)
+        task.started_at = now
+        self._move(task, RUNNING, now, "started")
+        if task.spec.timed:
+            self._set_alarms(task, now)
+        return True
+
     def progress(self, task: Task, fraction: float, message: str, run: int | None = None) -> bool:
         """Note how far a running task is; False if it, or that run of it, is not running."""
         if task.status is not RUNNING or (run is not None and run != task.run):
@@ -257,7 +276,10 @@ class Engine(Lifecycle):
         slots, pools, remember = self.slots, self.slots.pools, self.retention.append
         returned, completed, adapts = self._returned, 0, self.tide is not None
         for task, run, outcome in reports:
-            if task.run != run or task.status is not RUNNING:
+            if task.run != run or (
+                # What ends without a word about its beginning begins here.
+                task.status is not RUNNING and not self.begin(task, run, now)
+            ):
                 self._late(task, run, now)
             elif ending and task in ending:
                 if type(outcome) is Ok and ending[task] == INTERRUPTED:
@@ -279,7 +301,7 @@ class Engine(Lifecycle):
                 task.ended_at = now
                 completed += 1
                 if spec.plain and not (
-                    task.notes or task.dependents or task.due or children or pool.traits.manual
+                    task.notes or task.dependents or task.due or children or pool.apart
                 ):
                     returned.append(task)
                     remember(task)
@@ -327,7 +349,10 @@ class Engine(Lifecycle):
     # -- what is to be done ------------------------------------------------------------------
 
     def take(self, now: float) -> list[Task]:
-        """The tasks to start now, already RUNNING. The drain must come before any other input."""
+        """The tasks to start now, already RUNNING, or claimed if their start will be reported.
+
+        The drain must come before any other input.
+        """
         if self.turnstiles.doomed:
             self._shed(now)
         if self.paused:
@@ -338,15 +363,16 @@ class Engine(Lifecycle):
             taken += self.slots.pick(now)
         if self.tide is not None:
             self.tide.used(self.slots.running)
-        for task in taken:
+        starting = self._hand_over(taken) if self._hands_over else taken
+        for task in starting:
             task.status = RUNNING
             task.run += 1
             task.started_at = now
             if task.spec.timed:
                 self._set_alarms(task, now)
-        self.counts[PENDING] -= len(taken)
-        self.counts[RUNNING] += len(taken)
-        self._started += taken
+        self.counts[PENDING] -= len(starting)
+        self.counts[RUNNING] += len(starting)
+        self._started += starting
         return taken
 
     def take_resumed(self) -> list[Task]:
@@ -430,6 +456,7 @@ class Engine(Lifecycle):
         return not (
             self.counts[RUNNING] > running
             or self.by_hand
+            or self.claimed
             or not all(keeps is not None and keeps(task) for task in due)
             or self.turnstiles.parked
             or any(pool.queue.size and pool.traits.slots for pool in self.slots.pools.values())

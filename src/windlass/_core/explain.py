@@ -95,6 +95,8 @@ class Explanation:
         if not task.queued:
             if task in engine.by_hand:
                 return "waiting to be started by hand"
+            if task in engine.claimed:
+                return f"{before}handed over to {task.spec.executor!r}, for a worker to begin it"
             if task.id in engine.lingering:
                 return f"{before}waiting for the thread of its last attempt to leave"
             return f"{before}due now"

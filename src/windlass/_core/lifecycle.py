@@ -68,6 +68,7 @@ class Lifecycle:
         self.children: dict[Task, list[Task]] = {}
         self.lingering: dict[str, int] = {}  # task id -> the run that is over but goes on
         self.by_hand: set[Task] = set()  # external tasks that somebody may start
+        self.claimed: set[Task] = set()  # PENDING, and handed over: their start is to be reported
         self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
         self.stops: list[tuple[Task, int]] = []
         # What happened since the last drain; see Moves.
@@ -190,6 +191,26 @@ class Lifecycle:
         task.started_at = now
         if task.spec.timed:
             self._set_alarms(task, now)
+
+    def _hand_over(self, taken: list[Task]) -> list[Task]:
+        """Claim those of ``taken`` whose start will be reported; the others, which start now."""
+        starting: list[Task] = []
+        for task in taken:
+            if self._pool(task).traits.reports_start:
+                task.run += 1
+                self.claimed.add(task)
+            else:
+                starting.append(task)
+        return starting
+
+    def _recall(self, task: Task, now: float) -> bool:
+        """Give back what a claimed task holds, and have it stopped; False if it is not claimed."""
+        if task not in self.claimed:
+            return False
+        self.claimed.discard(task)
+        self.stops.append((task, task.run))
+        self._vacate(task, now)
+        return True
 
     def _set_alarms(self, task: Task, now: float) -> None:
         spec = task.spec
@@ -325,11 +346,12 @@ class Lifecycle:
     ) -> None:
         """End a task, whose slot (if it had one) has been given back."""
         ran, queued = task.status is RUNNING, task.queued
+        entered = ran or self._recall(task, now)
         if ran:
             error = outcome.error if isinstance(outcome, Err) else None
             self._remember_attempt(task, now, cause, error)
         self._move(task, status, now, cause)
-        if task.spec.gates and not ran and self.turnstiles.forget(task, now):
+        if task.spec.gates and not entered and self.turnstiles.forget(task, now):
             queued = False  # it was in line at a gate, and is not any more
         if queued:
             self._pool(task).queue.bury(task)

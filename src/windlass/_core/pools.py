@@ -38,17 +38,21 @@ class Traits:
     """Whether a task's progress and cancel checks reach the manager while it runs."""
     crosses: bool = False
     """Whether calls leave this process, so that function and arguments must be picklable."""
+    reports_start: bool = False
+    """Whether a call that was handed over begins later: its task is PENDING until it is told."""
 
 
 class Pool:
     """One executor as the engine sees it: its queue and its slots."""
 
-    __slots__ = ("name", "queue", "slots", "taken", "traits", "waiting")
+    __slots__ = ("apart", "name", "queue", "slots", "taken", "traits", "waiting")
 
     def __init__(self, name: str, traits: Traits, age_every: float | None) -> None:
         self.name = name
         self.traits = traits
         self.slots = traits.slots
+        self.apart = traits.manual or traits.reports_start
+        """Whether its tasks begin otherwise than by being taken."""
         self.queue = ReadyQueue(age_every)
         self.taken = 0
         self.waiting = 0

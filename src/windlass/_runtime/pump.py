@@ -220,7 +220,7 @@ class Pump:
     def _is_on(self, run: Run) -> bool:
         """Whether a run is still to be started; one that was ended meanwhile is reported so."""
         job = run.job
-        if job.run == run.number and job.status is RUNNING and not self._runtime.engine.ending(job):
+        if run.is_on and not self._runtime.engine.ending(job):
             return True
         self.report(run, Err(asyncio.CancelledError()))
         return False

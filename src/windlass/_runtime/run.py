@@ -73,6 +73,13 @@ class Run:
             self.note_cleanup_errors(self.cleanups.errors)
         return outcome
 
+    def begun(self) -> None:
+        """Take in that it was handed over and has begun."""
+        runtime = self.runtime
+        with runtime.lock:
+            runtime.engine.begin(self.job, self.number, runtime.clock.now())
+        runtime.pump.wake()
+
     def interrupt(self) -> None:
         if self.cancel_elsewhere is not None:
             self.cancel_elsewhere()
@@ -93,6 +100,8 @@ class Run:
         )
 
     def heard(self, kind: str, payload: Any) -> Any:
+        if kind == "started":
+            return self.begun()
         if kind == "progress":
             return self.progress(*payload)
         if kind == "checkpoint":
@@ -106,6 +115,14 @@ class Run:
         if kind == "submit":
             return self.submit(*payload).id
         raise ValueError(f"a worker sent a message of an unknown kind: {kind!r}")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether this attempt runs, or was handed over to be begun."""
+        job = self.job
+        return job.run == self.number and (
+            job.status is RUNNING or job in self.runtime.engine.claimed
+        )
 
     # -- as a Link -----------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import Cancelled, Err
-from .._core.states import RUNNING
 from ..errors import TaskCrashedError
 from ..executors.lanes import LaneExecutor
 
@@ -59,8 +58,7 @@ class TamperedExecutor:
     def at_work(self, asleep: Collection[object]) -> Iterator[Call]:
         """The calls that go on outside of the loop, but for those that are asleep."""
         for call in tuple(self._handed_over):
-            job = cast("Run", call).job
-            if job.status is not RUNNING or job.run != call.number:
+            if not cast("Run", call).is_on:
                 self._handed_over.discard(call)
             elif call not in asleep:
                 yield call

@@ -1,0 +1,121 @@
+"""What was handed over and has not begun: PENDING, with its slot and its run, until it is told."""
+
+from __future__ import annotations
+
+from engine_room import Room
+
+from windlass._core.flow import Gate
+from windlass._core.outcome import Cancelled, Err, Ok
+from windlass._core.pools import Traits
+from windlass._core.states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING
+
+FAR = {
+    "far": Traits(slots=2, local=False, grace=1.0, reports_start=True),
+    "near": Traits(slots=2),
+}
+
+
+def handed_over(room: Room, id: str = "a", **options):
+    task = room.add(id, executor="far", **options)
+    assert id in room.take()
+    assert (task.status, task.run) == (PENDING, 1)
+    return task
+
+
+def test_it_is_pending_until_its_start_is_reported():
+    room = Room(FAR)
+    task, near = room.add("a", executor="far"), room.add("b", executor="near")
+    assert set(room.take()) == {"a", "b"}
+    assert (task.status, near.status) == (PENDING, RUNNING)
+    assert room.why(task) == "handed over to 'far', for a worker to begin it"
+    room.later(5)
+    assert room.engine.begin(task, 1, room.now)
+    assert (task.status, task.started_at) == (RUNNING, room.now)
+    room.report(task)
+    assert task.status is COMPLETED
+    told = [move for move in room.moves() if move.startswith("a")]
+    assert told == [
+        "a: new -> pending (submitted)",
+        "a: pending -> running (started)",
+        "a: running -> completed (returned)",
+    ]
+    assert room.engine.slots.pools["far"].taken == 0
+
+
+def test_a_start_counts_once_and_for_its_own_run_only():
+    room = Room(FAR)
+    task = handed_over(room, retries=1)
+    assert not room.engine.begin(task, 2, room.now)
+    assert room.engine.begin(task, 1, room.now)
+    assert not room.engine.begin(task, 1, room.now)
+    room.report(task, Err(ValueError()))
+    room.take()
+    assert not room.engine.begin(task, 1, room.now)
+    assert (task.status, task.run) == (PENDING, 2)
+
+
+def test_what_ends_without_a_start_has_begun():
+    room = Room(FAR)
+    lost, late = handed_over(room), handed_over(room, "b")
+    room.report(lost, Ok(1))
+    room.report(late, Ok(1), run=7)
+    assert (lost.status, late.status) == (COMPLETED, PENDING)
+    assert room.engine.stale_reports == 1
+
+
+def test_its_slot_is_taken_and_it_is_not_quiet_meanwhile():
+    room = Room(FAR)
+    handed_over(room), handed_over(room, "b")
+    waiting = room.add("c", executor="far")
+    assert room.take() == []
+    assert waiting.queued
+    assert not room.engine.is_quiet()
+
+
+def test_cancelling_it_ends_it_at_once_and_has_it_stopped():
+    room = Room(FAR, max_pending=10)
+    room.engine.add_gate(Gate("one", slots=1), room.now)
+    task = handed_over(room, gates=(("one", 1),))
+    behind = room.add("b", executor="far", gates=(("one", 1),))
+    assert room.take() == []
+    assert room.engine.cancel(task, room.now)
+    assert task.status is CANCELLED
+    assert room.engine.take_stops() == [(task, 1)]
+    assert room.take() == ["b"]
+    room.report(task, Cancelled("taken back"))
+    assert task.status is CANCELLED
+    assert behind.status is PENDING
+
+
+def test_its_time_to_start_runs_out_and_its_timeout_has_not_begun():
+    room = Room(FAR)
+    task, other = handed_over(room, expires=5, timeout=1), handed_over(room, "b", total_timeout=5)
+    room.later(4)
+    assert (task.status, other.status) == (PENDING, PENDING)
+    room.later(2)
+    assert (task.status, other.status) == (CANCELLED, FAILED)
+    assert room.engine.take_stops() == [(task, 1), (other, 1)]
+
+
+def test_its_timeout_begins_with_it():
+    room = Room(FAR)
+    task = handed_over(room, expires=5, timeout=1)
+    room.later(4)
+    assert room.engine.begin(task, 1, room.now)
+    room.later(1)
+    assert room.engine.ending(task) is not None
+    room.later(1)
+    assert task.status is FAILED
+
+
+def test_interrupting_it_takes_it_back_and_spends_no_attempt():
+    room = Room(FAR)
+    room.engine.add_gate(Gate("one", slots=1), room.now)
+    plain, gated = handed_over(room), handed_over(room, "b", gates=(("one", 1),))
+    for task in (plain, gated):
+        room.engine.interrupt(task, room.now)
+        room.engine.interrupt(task, room.now)
+        assert (task.status, task.queued, task.attempt) == (PENDING, True, 0)
+    assert room.engine.take_stops() == [(plain, 1), (gated, 1)]
+    assert set(room.take()) == {"a", "b"}
+    assert (plain.run, plain.attempt) == (2, 1)

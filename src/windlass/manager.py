@@ -13,6 +13,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import suppress
+from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, Self, TypeVar, overload
 
@@ -20,7 +21,7 @@ from ._core.flow import Adaptive, Gate
 from ._core.pools import Traits
 from ._numbers import require_count, require_seconds
 from ._runtime.bus import BUFFER, Heard, Subscription
-from ._runtime.chunks import submit_chunks
+from ._runtime.chunks import Handles, submit_chunks
 from ._runtime.clock import SystemClock
 from ._runtime.combined import AsCompleted, Gathering, require_handles
 from ._runtime.doors import Doors
@@ -236,11 +237,11 @@ class TaskManager(ById):
         /,
         *,
         chunksize: int | None = None,
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     @overload
     def map(
         self, func: Callable[[T], R], iterable: Iterable[T], /, *, chunksize: int | None = None
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     @overload
     def map(
         self,
@@ -250,7 +251,7 @@ class TaskManager(ById):
         /,
         *more: Iterable[Any],
         chunksize: int | None = None,
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     @overload
     def map(
         self,
@@ -260,14 +261,17 @@ class TaskManager(ById):
         /,
         *more: Iterable[Any],
         chunksize: int | None = None,
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     def map(
         self, func: Callable[..., Any], /, *iterables: Iterable[Any], chunksize: int | None = None
-    ) -> list[TaskHandle[Any]]:
+    ) -> Handles[Any]:
         """Submit a task per item, all of them or none; the iterables must be equally long.
 
         With ``chunksize`` tiny tasks share: so many calls make one task, which runs them in a row
         and succeeds or fails as a whole. There still is a handle per call.
+
+        What comes back is the handles, in a sequence that can also be waited for as a whole:
+        ``await tm.map(f, items)`` is the list of results.
         """
         if not iterables:
             raise TypeError("map() takes a function and at least one iterable")
@@ -277,13 +281,16 @@ class TaskManager(ById):
         for items in iterables:
             if not isinstance(items, Iterable):
                 raise TypeError(f"map() takes a function and iterables, not {items!r}")
-        calls = _in_parallel(iterables)
-        for args in calls[:1]:
-            recipe.shape.check(args, {})
         if chunksize is not None:
             require_count("chunksize", chunksize, least=1)
-            return submit_chunks(self._runtime, recipe, calls, chunksize)
-        return self._runtime.submit_jobs([self._runtime.job(recipe, args, {}) for args in calls])
+        calls = _in_parallel(iterables, chunksize)
+        if calls:
+            first = calls[0] if chunksize is None else next(zip(*calls[0], strict=True))
+            recipe.shape.check(first, {})
+        if chunksize is not None:
+            return submit_chunks(self._runtime, recipe, calls)
+        jobs = [self._runtime.job(recipe, args, {}) for args in calls]
+        return Handles(self._runtime, self._runtime.submit_jobs(jobs))
 
     def graph(self, calls: Mapping[str, Call]) -> dict[str, TaskHandle[Any]]:
         """Submit many tasks that depend on each other, in any order, all of them or none.
@@ -572,11 +579,19 @@ def _limit(limit: int | Adaptive) -> int | Adaptive:
     return require_count("max_concurrent_tasks", limit, least=1)
 
 
-def _in_parallel(iterables: Sequence[Iterable[Any]]) -> list[tuple[Any, ...]]:
-    """The items side by side, as calls take them."""
+def _in_parallel(iterables: Sequence[Iterable[Any]], size: int | None) -> list[tuple[Any, ...]]:
+    """The items side by side, as calls take them; with a ``size`` so many at once, in columns."""
     try:
-        return list(zip(*iterables, strict=True))
+        if size is None:
+            return list(zip(*iterables, strict=True))
+        iterators = [iter(items) for items in iterables]
+        chunks: list[tuple[Any, ...]] = []
+        while any(columns := tuple([tuple(islice(items, size)) for items in iterators])):
+            if len(set(map(len, columns))) > 1:
+                list(zip(*columns, strict=True))  # raises what it does above
+            chunks.append(columns)
     except ValueError as error:
         if not str(error).startswith("zip()"):
             raise  # an iterable's own
         raise ValueError(f"map() takes equally long iterables: {str(error)[6:]}") from None
+    return chunks

@@ -208,10 +208,14 @@ async def test_map_with_chunks(jobs):
         hold = tm.submit(echo.options(delay=0.05))
         chunks = tm.map(add.options(after=[hold]), range(5), chunksize=2)
         total = tm.submit(count, [chunk.output for chunk in chunks])
+        whole = tm.submit(count, chunks)
+        none = tm.submit(count, tm.map(add, [], chunksize=2))
         one = tm.submit(add, chunks[3].output)
         await tm.shutdown(wait=False)
     async with TaskManager(jobs) as tm:
         assert await tm.get_handle(total.id) == 5
+        assert await tm.get_handle(whole.id) == 5
+        assert await tm.get_handle(none.id) == 0
         assert await tm.get_handle(one.id) == 5
 
 

@@ -39,6 +39,16 @@ def test_without_an_event_loop():
         assert tm.submit(chores.double, 21).result(timeout=30) == 42
 
 
+@on_a_loop
+async def test_chunks():
+    async with TaskManager() as tm:
+        halves = tm.map(chores.double, range(5), chunksize=3)
+        assert await halves == [0, 2, 4, 6, 8]
+        assert await tm.map(chores.double, [halves[4].output, "a"], chunksize=2) == [16, "aa"]
+        assert await tm.submit(task(sum, executor="process"), halves) == 20
+        assert await tm.submit(task(sum, executor="process"), tm.map(chores.double, [])) == 0
+
+
 @pytest.fixture
 def gate(tmp_path):
     """A named pipe: whoever reads waits for whoever writes, and the other way round."""

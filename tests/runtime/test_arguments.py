@@ -125,6 +125,16 @@ async def test_ten_thousand_handles_are_taken_and_more_refused_with_the_remedy()
 
 
 @on_a_loop
+@pytest.mark.parametrize("chunksize", [None, 2])
+async def test_what_map_returned_is_passed_on_as_the_list_of_results(chunksize):
+    async with TaskManager() as tm:
+        handles = tm.map(double_async, range(5), chunksize=chunksize)
+        assert await tm.submit(sum, handles) == 20
+        (got,), kwargs = await tm.submit(same, {"all": handles}, key=[handles])
+        assert (got, kwargs) == ({"all": [0, 2, 4, 6, 8]}, {"key": [[0, 2, 4, 6, 8]]})
+
+
+@on_a_loop
 async def test_after_orders_without_data():
     order = []
 

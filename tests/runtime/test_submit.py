@@ -343,7 +343,50 @@ async def test_map_is_like_the_builtin():
         handles = tm.map(pow, [1, 2, 3], [2, 2, 2])
         assert await tm.gather(*handles) == [1, 4, 9]
         assert await tm.gather(*tm.map(double_async, (n for n in range(3)))) == [0, 2, 4]
-        assert tm.map(double, []) == []
+        assert list(tm.map(double, [])) == []
+
+
+@on_a_loop
+async def test_what_map_returns_is_a_sequence_and_a_wait_for_all_of_it():
+    async with TaskManager() as tm:
+        for chunksize in (None, 2):
+            door = Door()
+            after = task(double_async).options(after=[tm.submit(door)])
+            handles = tm.map(after, range(5), chunksize=chunksize)
+            assert repr(handles) == f"<map of 5 calls in {3 if chunksize else 5} tasks>"
+            assert len(handles) == 5
+            assert handles[3] is list(handles)[3] is handles[-2]
+            assert handles[1:3] == [handles[1], handles[2]]
+            assert not handles.done()
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(handles, 0)
+            door.open()
+            assert await handles == [0, 2, 4, 6, 8]
+            assert handles.done()
+            assert await handles[3] == 6
+            assert await tm.map(double_async, [], chunksize=chunksize) == []
+
+
+@on_a_loop
+async def test_what_map_returns_raises_the_first_failure_when_all_have_ended():
+    ended = []
+
+    async def picky(x):
+        if x == 2:
+            raise ValueError("not two")
+        ended.append(x)
+
+    async with TaskManager() as tm:
+        for chunksize in (None, 2):
+            with pytest.raises(ValueError, match=r"picky .*not two"):
+                await tm.map(picky, [0, 1, 4, 2, 5], chunksize=chunksize)
+            assert ended == [0, 1, 4, 5]
+            ended.clear()
+
+
+def test_what_map_returns_is_waited_for_in_plain_code():
+    with TaskManager() as tm:
+        assert tm.map(double, range(5), chunksize=2).result(timeout=20) == [0, 2, 4, 6, 8]
 
 
 @on_a_loop

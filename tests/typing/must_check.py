@@ -209,18 +209,18 @@ async def enqueued(tm: TaskManager) -> None:
 
 
 def mapped(tm: TaskManager, shop: Shop) -> None:
-    assert_type(tm.map(length, ["a"]), list[TaskHandle[int]])
-    assert_type(tm.map(fetch, ["a"], chunksize=10), list[TaskHandle[bytes]])
-    assert_type(tm.map(fetch, ("a", "b"), range(2)), list[TaskHandle[bytes]])
-    assert_type(tm.map(plain, ["a"]), list[TaskHandle[int]])
-    assert_type(tm.map(crawl, (url for url in ["a"])), list[TaskHandle[bytes]])
-    assert_type(tm.map(lambda n: n + 1, [1]), list[TaskHandle[int]])
-    assert_type(tm.map(later, [1]), list[TaskHandle[str]])
-    assert_type(tm.map(shop.order, ["a"]), list[TaskHandle[bool]])
-    assert_type(tm.map(shop.sell_as_task, ["a"]), list[TaskHandle[float]])
+    assert_type(tm.map(length, ["a"])[0], TaskHandle[int])
+    assert_type(tm.map(fetch, ["a"], chunksize=10)[0], TaskHandle[bytes])
+    assert_type(tm.map(fetch, ("a", "b"), range(2))[0], TaskHandle[bytes])
+    assert_type(tm.map(plain, ["a"])[0], TaskHandle[int])
+    assert_type(tm.map(crawl, (url for url in ["a"]))[0], TaskHandle[bytes])
+    assert_type(tm.map(lambda n: n + 1, [1])[0], TaskHandle[int])
+    assert_type(tm.map(later, [1])[0], TaskHandle[str])
+    assert_type(tm.map(shop.order, ["a"])[0], TaskHandle[bool])
+    assert_type(tm.map(shop.sell_as_task, ["a"])[0], TaskHandle[float])
     assert_type(
-        tm.map(parse, [page.output for page in tm.map(crawl, ["a"])]),
-        list[TaskHandle[dict[str, str]]],
+        tm.map(parse, [page.output for page in tm.map(crawl, ["a"])])[0],
+        TaskHandle[dict[str, str]],
     )
 
 
@@ -260,6 +260,8 @@ async def awaited(tm: TaskManager) -> None:
 
 async def gathered(tm: TaskManager) -> None:
     pages = tm.map(crawl, ["a"])
+    assert_type(await pages, list[bytes])
+    assert_type(pages.result(timeout=1), list[bytes])
     assert_type(tm.gather(*pages), Wait[list[bytes]])
     assert_type(await tm.gather(*pages), list[bytes])
     assert_type(tm.gather(*pages).result(timeout=1), list[bytes])
@@ -287,8 +289,8 @@ async def grouped(tm: TaskManager, shop: Shop) -> None:
         assert_type(group.submit(decorated_later, 1), TaskHandle[str])
         assert_type(group.submit(shop.sell_as_task, "a"), TaskHandle[float])
         assert_type(group.submit(crawl.options(key="k"), "a"), TaskHandle[bytes])
-        assert_type(group.map(crawl, ["a"], chunksize=2), list[TaskHandle[bytes]])
-        assert_type(group.map(plain, ["a"]), list[TaskHandle[int]])
+        assert_type(group.map(crawl, ["a"], chunksize=2)[0], TaskHandle[bytes])
+        assert_type(group.map(plain, ["a"])[0], TaskHandle[int])
         assert_type(group.handles, tuple[TaskHandle[Any], ...])
     with tm.group() as in_plain_code:
         assert_type(in_plain_code.submit(plain, "a"), TaskHandle[int])

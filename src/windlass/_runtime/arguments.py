@@ -1,8 +1,9 @@
 """Handles among the arguments: found at submit, replaced by results at the start.
 
 They are found in the arguments themselves and, nested as deep as it goes, in lists, tuples (named
-ones too), dict values and dataclass fields. In a set or as a dict's key a handle could not be
-replaced in place, so it is refused there instead of being passed on unnoticed.
+ones too), dict values, dataclass fields and what ``map`` returned, which becomes a list. In a set
+or as a dict's key a handle could not be replaced in place, so it is refused there instead of being
+passed on unnoticed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .chunks import Handles
 from .handle import Output, TaskHandle
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ def _inside(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         _refuse_among(value, "a key of a dict")
         return value.values()
+    if isinstance(value, Handles):
+        return value._tasks
     if isinstance(value, (set, frozenset)):
         _refuse_among(value, "a member of a set")
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -143,7 +147,7 @@ class _Filling:
             return value  # what is inside itself stays as it is
         self._open.add(id(value))
         try:
-            if isinstance(value, (list, tuple)):
+            if isinstance(value, (list, tuple, Handles)):
                 return self._fill_sequence(value)
             if isinstance(value, dict):
                 return self._replace(value, value.items(), dict.__setitem__)
@@ -156,7 +160,9 @@ class _Filling:
         finally:
             self._open.discard(id(value))
 
-    def _fill_sequence(self, value: list[Any] | tuple[Any, ...]) -> Any:
+    def _fill_sequence(self, value: list[Any] | tuple[Any, ...] | Handles[Any]) -> Any:
+        if isinstance(value, Handles):
+            return [self._value_for(handle) for handle in value]
         if _ATOMS.issuperset(map(type, value)):
             return value
         items = [self.fill(item) for item in value]

@@ -13,6 +13,7 @@ from .handle import TaskHandle, error_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from .chunks import Handles
     from .job import Job
     from .runtime import Runtime
 
@@ -35,7 +36,7 @@ class TaskGroup:
         runtime: Runtime,
         name: str,
         submit: Callable[..., TaskHandle[Any]],
-        map_: Callable[..., list[TaskHandle[Any]]],
+        map_: Callable[..., Handles[Any]],
     ) -> None:
         self._runtime = runtime
         self._submit = submit
@@ -74,11 +75,11 @@ class TaskGroup:
         /,
         *,
         chunksize: int | None = None,
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     @overload
     def map(
         self, func: Callable[[T], R], iterable: Iterable[T], /, *, chunksize: int | None = None
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     @overload
     def map(
         self,
@@ -88,7 +89,7 @@ class TaskGroup:
         /,
         *more: Iterable[Any],
         chunksize: int | None = None,
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     @overload
     def map(
         self,
@@ -98,13 +99,16 @@ class TaskGroup:
         /,
         *more: Iterable[Any],
         chunksize: int | None = None,
-    ) -> list[TaskHandle[R]]: ...
+    ) -> Handles[R]: ...
     def map(
         self, func: Callable[..., Any], /, *iterables: Iterable[Any], chunksize: int | None = None
-    ) -> list[TaskHandle[Any]]:
+    ) -> Handles[Any]:
         """Submit a task per item, as members of the group; see ``TaskManager.map``."""
         self._refuse_if_over()
-        return [self._join(h) for h in self._map(func, *iterables, chunksize=chunksize)]
+        handles = self._map(func, *iterables, chunksize=chunksize)
+        for handle in handles:
+            self._join(handle)
+        return handles
 
     def cancel(self, cause: str | None = None) -> None:
         """Cancel all members that have not ended."""

@@ -28,6 +28,7 @@ from ..errors import (
     TaskError,
 )
 from ..ports import Row, Update
+from .arguments import filled
 from .chunks import ItemHandle, chunk_recipe
 from .handle import Output, TaskHandle
 from .recipe import Recipe
@@ -119,7 +120,9 @@ class Records:
             return self._no_arguments
         args = job.args if job.recipe.chunk_of is None else job.args[1:]  # its function is its name
         return self._codec.encode_call(
-            args, job.kwargs or {}, job.label, lambda value: _reference(value, job)
+            *filled(args, job.kwargs or {}, lambda handle: handle),  # what map returned, as a list
+            job.label,
+            lambda value: _reference(value, job),
         )
 
     def row(self, job: StoredJob, offset: float) -> Row:

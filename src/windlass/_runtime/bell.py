@@ -17,17 +17,20 @@ _NOBODY = 0
 
 
 class Bell:
-    """One process's own bell, by whose ``port`` others can ring it."""
+    """One process's own bell, by whose ``port`` others can ring it; a ``mute`` one has none."""
 
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, *, mute: bool = False) -> None:
+        self._socket: socket.socket | None = None
+        self.port: int = _NOBODY
+        if mute:
+            return
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.bind((_HERE, _NOBODY))
             self._socket.setblocking(False)
-            self.port: int = self._socket.getsockname()[1]
+            self.port = self._socket.getsockname()[1]
         except OSError:
             self.close()
-            self.port = _NOBODY
 
     def wait(self, seconds: float) -> list[int]:
         """Wait until it rings, at most so long; the ports of those who did."""

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from .._core.states import TaskStatus
 from ..errors import StoreError, TaskError
 from ..ports import Row
-from .bell import Bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..ports import Codec, Request, Store
+    from .bell import Bell
     from .durable import Durable
     from .runtime import Runtime
 
@@ -39,12 +39,14 @@ LEADER = "leader"
 class Desk:
     """Of one leader, from ``open`` to ``close``; see the module."""
 
-    def __init__(self, runtime: Runtime, durable: Durable, store: Store, codec: Codec) -> None:
+    def __init__(
+        self, runtime: Runtime, durable: Durable, store: Store, codec: Codec, bell: Bell
+    ) -> None:
         self._runtime = runtime
         self._durable = durable
         self._store = store
         self._codec = codec
-        self._bell = Bell()
+        self._bell = bell
         self._clients: dict[int, float] = {}
         self._taken: set[int] = set()
         self._closing = False

@@ -23,6 +23,7 @@ from ..errors import (
     TaskDependencyError,
     TaskError,
 )
+from .bell import Bell
 from .desk import Desk
 from .entering import holder_of_key
 from .follower import Follower
@@ -123,7 +124,7 @@ class Durable:
             if self._role == "client" or not self._take_lead(silent=False):
                 take_lead = self._take_lead if self._role != "client" else None
                 self._runtime.follower = Follower(
-                    self._runtime, self, self.store, self._codec, take_lead
+                    self._runtime, self, self.store, self._codec, take_lead, self._new_bell()
                 )
                 self._runtime.follower.open(thread=self._threads)
         except BaseException:
@@ -155,10 +156,15 @@ class Durable:
             runtime.follower, runtime.journal = None, self.journal
         if self._role != "errand":
             self._note_what_is_lacking()
-        self._desk = self.journal.desk = Desk(runtime, self, self.store, self._codec)
+        self._desk = self.journal.desk = Desk(
+            runtime, self, self.store, self._codec, self._new_bell()
+        )
         self._desk.open(thread=self._threads)
         runtime.pump.wake()
         return True
+
+    def _new_bell(self) -> Bell:
+        return Bell(mute=not self._threads)
 
     def _note_what_is_lacking(self) -> None:
         """Leave word, for those who look at the file, of what its tasks need and have not got."""

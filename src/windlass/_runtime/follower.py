@@ -20,13 +20,13 @@ from .._core.change import Change, Gap
 from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
 from ..errors import StoreError, StoreLockedError
-from .bell import Bell
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from ..ports import Codec, Store
+    from .bell import Bell
     from .durable import Durable
     from .runtime import Runtime
     from .stored_job import StoredJob
@@ -58,13 +58,14 @@ class Follower:
         store: Store,
         codec: Codec,
         take_lead: Callable[[bool], bool] | None,
+        bell: Bell,
     ) -> None:
         self._runtime = runtime
         self._durable = durable
         self._store = store
         self._codec = codec
         self._take_lead = take_lead
-        self._bell = Bell()
+        self._bell = bell
         self._outbox: deque[_Outgoing] = deque()
         self._mailing = threading.Lock()
         self._over = False

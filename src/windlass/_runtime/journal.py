@@ -196,7 +196,9 @@ class Journal:
         """Write what there is, and no more."""
         self._closing.set()
         self._work.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is None:
+            self._write_all()
+        elif self._thread is not threading.current_thread():
             self._thread.join()
         self._thread = None
 
@@ -204,16 +206,17 @@ class Journal:
         while True:
             self._work.wait()
             self._work.clear()
-            while self._waiting or self._trying:
-                pause = self.commit()
-                # Not for work: there is plenty, and no room.
-                if pause is not None and self._closing.wait(pause):
-                    logger.error(
-                        "closed before everything was stored: some of it will happen again"
-                    )
-                    self._give_up()
+            self._write_all()
             if self._closing.is_set():
                 return
+
+    def _write_all(self) -> None:
+        while self._waiting or self._trying:
+            pause = self.commit()
+            # Not for work: there is plenty, and no room.
+            if pause is not None and self._closing.wait(pause):
+                logger.error("closed before everything was stored: some of it will happen again")
+                self._give_up()
 
     # -- committing ----------------------------------------------------------------------------
 

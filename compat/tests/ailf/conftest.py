@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -148,16 +149,13 @@ class Worker:
                     "AILF_DOCUMENTS_DIR": str(self.documents),
                     "PYTHONPATH": path,
                 },
-                cwd=folder, stdout=log, stderr=log,
+                cwd=folder, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def stop(self) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+    def kill(self) -> None:
+        """Kill it and its processes; an orderly end takes it seconds."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @pytest.fixture(scope="session")
@@ -177,25 +175,25 @@ def celery_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
     server.kill()
 
 
-@pytest.fixture
-def own_worker(celery_server, tmp_path):
-    """Workers of a test's own, with other options than the documented ones."""
+@pytest.fixture(scope="module")
+def own_worker(celery_server, tmp_path_factory):
+    """Workers of a module's own, with other options than the documented ones."""
     running: list[Worker] = []
 
     def start(*options: str) -> Worker:
-        running.append(Worker(celery_server, tmp_path, *options))
+        running.append(Worker(celery_server, tmp_path_factory.mktemp("worker"), *options))
         return running[-1]
 
     yield start
     for worker in running:
-        worker.stop()
+        worker.kill()
 
 
 @pytest.fixture(scope="session")
 def worker(celery_server, tmp_path_factory) -> Iterator[Worker]:
     worker = Worker(celery_server, tmp_path_factory.mktemp("worker"))
     yield worker
-    worker.stop()
+    worker.kill()
 
 
 @pytest.fixture(scope="session")

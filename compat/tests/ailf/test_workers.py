@@ -125,11 +125,12 @@ def test_the_tasks_are_functions_as_well(tasks):
 
 def test_the_worker_knows_the_tasks_and_takes_json_only(tasks, worker):
     from celery.exceptions import TimeoutError as NoAnswer
+    from celery.utils.nodenames import host_format
 
     from ailf.workers.celery_app import app
 
     result(tasks.process_document.delay("d", {"text": ""}))  # by then it is there
-    (known,) = app.control.inspect(timeout=5).registered().values()
+    (known,) = app.control.inspect([host_format("celery@%h")], timeout=20).registered().values()
     assert set(known) == {f"tasks.{name}" for name in tasks.__all__}
     pickled = tasks.process_document.apply_async(["d"], serializer="pickle")
     with pytest.raises(NoAnswer):
@@ -166,36 +167,51 @@ def test_a_broker_that_is_not_there_is_named_with_how_long_it_was_tried():
 # -- a task that kills its worker ------------------------------------------------------------------
 
 
-@pytest.fixture
-def chores(own_worker, monkeypatch):
-    """Tasks of a worker of its own, which runs them one at a time."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent / "chores"))
-    import deadly_chores
+@pytest.fixture(scope="module", autouse=True)
+def chores(own_worker, tmp_path_factory):
+    """Tasks of a worker of their own, begun before the first test.
 
-    own_worker("-I", "deadly_chores", "-Q", "chores", "-c", "1")
-    return deadly_chores
-
-
-def test_a_task_whose_worker_died_runs_again(chores, tmp_path):
-    diary = tmp_path / "diary"
-    sent = chores.kill_worker.apply_async([str(diary), 2], queue="chores")
-    assert result(sent) == "done the 3. time"
+    Celery looks every five seconds whether a process has died; the other tests do not wait for it.
+    """
+    own_worker("-I", "deadly_chores", "-Q", "chores", "-n", "chores@%h", "-c", "3")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parent / "chores"))
+        import deadly_chores
+    return Chores(deadly_chores, tmp_path_factory.mktemp("diaries"))
 
 
-def test_a_task_that_kills_its_worker_is_not_delivered_for_ever(chores, tmp_path):
-    diary, other = tmp_path / "diary", tmp_path / "other"
-    deadly = chores.kill_worker.apply_async([str(diary), 100], queue="chores")
+class Chores:
+    """What the worker has been told to do."""
+
+    def __init__(self, tasks, folder):
+        self._tasks, self._folder = tasks, folder
+        self.kills_twice = self.send("kills twice", 2)
+        self.kills_always = self.send("kills always", 100)
+        self.fails = self.send("fails")
+
+    def send(self, diary, *times):
+        task = self._tasks.kill_worker if times else self._tasks.fail
+        return task.apply_async([str(self._folder / diary), *times], queue="chores")
+
+    def begun(self, diary):
+        return len((self._folder / diary).read_text().splitlines())
+
+
+def test_a_task_whose_worker_died_runs_again(chores):
+    assert result(chores.kills_twice) == "done the 3. time"
+
+
+def test_a_task_that_kills_its_worker_is_not_delivered_for_ever(chores):
     with pytest.raises(Exception, match="was begun 3 times and its worker died each time"):
-        result(deadly)
-    assert diary.read_text().splitlines() == ["begun"] * 3
-    assert deadly.status == "FAILURE"
+        result(chores.kills_always)
+    assert chores.begun("kills always") == 3
+    assert chores.kills_always.status == "FAILURE"
     # The worker is well, and others have their turn.
-    assert result(chores.kill_worker.apply_async([str(other), 0], queue="chores"))
+    assert result(chores.send("another", 0))
 
 
-def test_a_task_that_fails_is_not_delivered_again(chores, tmp_path):
-    diary = tmp_path / "diary"
+def test_a_task_that_fails_is_not_delivered_again(chores):
     with pytest.raises(ValueError, match="cannot be done"):
-        result(chores.fail.apply_async([str(diary)], queue="chores"))
-    assert result(chores.kill_worker.apply_async([str(tmp_path / "next"), 0], queue="chores"))
-    assert diary.read_text().splitlines() == ["begun"]
+        result(chores.fails)
+    assert result(chores.send("the next", 0))
+    assert chores.begun("fails") == 1

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 
 import pytest
@@ -169,14 +170,24 @@ def test_only_what_is_ones_own_is_released(server):
     assert mine.client.get("lock:job") == "somebody else's"
 
 
-@pytest.mark.parametrize("durable", [True, False], ids=["durable", "forgetful"])
-def test_it_is_not_held_twice_when_the_server_is_killed(
-    redis_program, tmp_path, other_process, durable
-):
-    server = RedisServer(redis_program, tmp_path, durable=durable)
-    server.start()
-    try:
-        holder = other_process(HOLDER, server.port)
+@pytest.fixture
+def mortal_servers(redis_program, tmp_path):
+    """One that has on disk what it has confirmed, and one that forgets it all."""
+    servers = []
+    for durable in (True, False):
+        folder = tmp_path / f"durable-{durable}"
+        folder.mkdir()
+        servers.append(RedisServer(redis_program, folder, durable=durable))
+        servers[-1].start()
+    yield servers
+    for server in servers:
+        server.kill()
+
+
+def test_it_is_not_held_twice_when_the_server_is_killed(mortal_servers, other_process):
+    holders = [other_process(HOLDER, server.port) for server in mortal_servers]
+
+    def kill(server, holder):
         assert holder.stdout.readline() == "True\n"
         server.restart()
         newcomer = lock_of(server)
@@ -188,8 +199,9 @@ def test_it_is_not_held_twice_when_the_server_is_killed(
             assert holder.stdout.readline() == answer
         assert newcomer.acquire() is True
         newcomer.release()
-    finally:
-        server.kill()
+
+    with ThreadPoolExecutor() as both:  # each waits for seconds until its server has settled
+        list(both.map(kill, mortal_servers, holders))
 
 
 def test_a_holder_without_a_server_loses_it_in_time(redis_program, tmp_path, caplog):

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_type_hints
 
@@ -45,12 +46,27 @@ def has_anchor(page, anchor):
     return anchor in found
 
 
+def run_snippets(page, *options):
+    command = [sys.executable, *options, DOCS / "run.py", page]
+    return subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+
+
+@pytest.fixture(scope="module")
+def runs(request):
+    """What becomes of each page: two run at a time, those first that start pytest themselves."""
+    wanted = [item for item in request.session.items if item.path == request.path]
+    pages = [item.callspec.params["page"] for item in wanted if "runs" in item.fixturenames]
+    pages.sort(key=lambda page: page.read_text("utf-8").count('title="test_'), reverse=True)
+    pool = ThreadPoolExecutor(2)
+    yield {page: pool.submit(run_snippets, page, "-W", "error") for page in pages}
+    pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize(
     "page", [page for page in TEXTS if "```python" in page.read_text("utf-8")], ids=by_name
 )
-def test_snippets_run_and_print_what_the_page_shows(page):
-    command = [sys.executable, "-W", "error", DOCS / "run.py", page]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+def test_snippets_run_and_print_what_the_page_shows(page, runs):
+    done = runs[page].result()
     assert not done.returncode, done.stdout + done.stderr
 
 
@@ -58,8 +74,7 @@ def test_a_wrong_output_would_be_noticed(tmp_path):
     page = tmp_path / "page.md"
     for shows, code in {"# -> 2": 0, "# -> 3": 1, "": 1}.items():
         page.write_text(f"```python\nprint(1 + 1)  {shows}\n```\n")
-        command = [sys.executable, DOCS / "run.py", page]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        done = run_snippets(page)
         assert done.returncode == code, done.stdout + done.stderr
 
 

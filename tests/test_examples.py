@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,22 @@ def run(*command, cwd, code=0):
     return done
 
 
+@pytest.fixture(scope="module")
+def newsrooms(tmp_path_factory):
+    """The longest example, by itself and with ``windlass run``: the runs, and where they are.
+
+    They are begun first and looked at last: each is ten seconds, nearly all of them waiting.
+    """
+    commands = [("-W", "error"), ("-m", "windlass.cli", "run")]
+    with ThreadPoolExecutor() as pool:
+        runs = []
+        for command in commands:
+            folder = tmp_path_factory.mktemp("newsroom")
+            done = pool.submit(run, *command, EXAMPLES / "newsroom.py", cwd=folder)
+            runs.append((done, folder))
+        yield runs
+
+
 def words(text):
     return [line.strip() for line in text.strip().splitlines()]
 
@@ -133,24 +150,34 @@ def test_no_example_is_forgotten():
     assert {path.stem for path in EXAMPLES.glob("*.py")} == EXPECTED.keys()
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+def check(name, done, folder):
+    assert words(done.stdout) == words(EXPECTED[name].format(here=folder))
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("newsrooms")
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name != "newsroom"])
 def test_example(tmp_path, name):
     if name == "crash":  # it is about what is left after its first run
         killed = run(EXAMPLES / "crash.py", cwd=tmp_path, code=-signal.SIGKILL)
         assert words(killed.stdout) == ["paid 1", "paid 2", "killed while paying 3"]
-    done = run("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path)
-    assert words(done.stdout) == words(EXPECTED[name].format(here=tmp_path))
-    assert "Traceback" not in done.stderr
+    check(name, run("-W", "error", EXAMPLES / f"{name}.py", cwd=tmp_path), tmp_path)
 
 
-def test_the_newsroom_with_windlass_run(tmp_path):
-    done = run("-m", "windlass.cli", "run", EXAMPLES / "newsroom.py", cwd=tmp_path)
-    assert words(done.stdout) == words(EXPECTED["newsroom"].format(here=tmp_path))
+def test_the_newsroom(newsrooms):
+    done, folder = newsrooms[0]
+    check("newsroom", done.result(), folder)
+
+
+def test_the_newsroom_with_windlass_run(newsrooms):
+    running, folder = newsrooms[1]
+    done = running.result()
+    check("newsroom", done, folder)
     assert "✔ 302 tasks in" in done.stderr
     # It is about slow, busy and broken pages, and they are there.
     assert "timed out, retry in" in done.stderr
     assert "is busy" in done.stderr
-    page = (tmp_path / "newsroom.html").read_text()
+    page = (folder / "newsroom.html").read_text()
     assert page.count("<meter") == 86
     reasons = re.findall(r"<li>page (\d+): ([a-z ]+)", page)
     assert reasons == [

@@ -15,7 +15,8 @@ import windlass
 def run(pytester, monkeypatch, pytestconfig):
     # Installed, the plugin is found by itself, under the name of its entry point.
     installed = pytestconfig.pluginmanager.has_plugin("windlass")
-    plugin = () if installed else ("-p", "windlass.testing.plugin")
+    plugins = [] if installed else ["-p", "windlass.testing.plugin"]
+    plugins += ["-p", "no:hypothesispytest"]  # each run would import all of it anew
 
     def run(text, *args, **environment):
         monkeypatch.delenv("WINDLASS_SEED", raising=False)
@@ -23,7 +24,7 @@ def run(pytester, monkeypatch, pytestconfig):
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         pytester.makepyfile(HEAD + text)
-        return pytester.runpytest_inprocess(*plugin, "-p", "no:cacheprovider", *args)
+        return pytester.runpytest_inprocess(*plugins, "-p", "no:cacheprovider", *args)
 
     return run
 

@@ -300,24 +300,28 @@ class Engine(Lifecycle):
                 task.outcome = outcome
                 task.ended_at = now
                 completed += 1
-                if spec.plain and not (
-                    task.notes or task.dependents or task.due or children or pool.apart
-                ):
+                if spec.plain and not (task.notes or task.due or children or pool.apart):
                     returned.append(task)
                     remember(task)
+                    if task.dependents is not None:
+                        self._tell_dependents(task, now)
                 else:
                     self._outbox.append((task, RUNNING, COMPLETED, now, task.attempt, "returned"))
                     self._after_end(task, now)
-            elif type(outcome) is Err:
-                self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
-            elif type(outcome) is Again:
-                self._put_off(task, outcome.delay, now)
             else:
-                assert isinstance(outcome, Cancelled)
-                self._vacate(task, now)
-                self._finish(task, CANCELLED, outcome, now, outcome.cause)
+                self._ended_without_result(task, outcome, now)
         self.counts[RUNNING] -= completed
         self.counts[COMPLETED] += completed
+
+    def _ended_without_result(self, task: Task, outcome: Outcome, now: float) -> None:
+        if type(outcome) is Err:
+            self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
+        elif type(outcome) is Again:
+            self._put_off(task, outcome.delay, now)
+        else:
+            assert isinstance(outcome, Cancelled)
+            self._vacate(task, now)
+            self._finish(task, CANCELLED, outcome, now, outcome.cause)
 
     def advance(self, now: float, wall: float) -> None:
         """Let everything happen that was to happen by now."""
@@ -335,7 +339,7 @@ class Engine(Lifecycle):
     @property
     def next_look(self) -> float | None:
         """When ``look`` is to be called: while something runs, if a limit is to find itself."""
-        if not (self.adapts and self.counts[RUNNING]):
+        if not (self.tide is not None or self.turnstiles.adapts) or not self.counts[RUNNING]:
             return None
         tides = [self.tide, *(gate.tide for gate in self.turnstiles.all.values())]
         return min((tide.due for tide in tides if tide is not None), default=None)
@@ -394,8 +398,6 @@ class Engine(Lifecycle):
 
     def forget_old(self, now: float) -> list[Task]:
         """Forget the tasks that ended too long ago, or are too many; returns them."""
-        if not self.retention.due(now):
-            return []
         return [task for task in self.retention.pop_old(now) if self.forget(task)]
 
     def forget(self, task: Task) -> bool:
@@ -413,7 +415,8 @@ class Engine(Lifecycle):
     @property
     def has_timers(self) -> bool:
         """Whether ``next_deadline`` may have changed; to be asked before it is worked out."""
-        return self.timers.any or self.calendar.any or self.alarms.any or self.adapts
+        there = self.timers.any or self.calendar.any or self.alarms.any
+        return there or self.tide is not None or self.turnstiles.adapts
 
     @property
     def adapts(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .states import CANCELLED, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .task import Task
 
@@ -24,20 +24,25 @@ def link(task: Task) -> Task | None:
     Returns a dependency that has already failed or been cancelled and whose fate ``task`` shares;
     then it was entered with those of that kind alone, where a retry downstream finds it.
     """
-    # An outcome tells it faster than a status: this is asked of every edge of every graph.
-    open_ones = [other for other in task.dependencies if other.outcome is None]
+    follows: Sequence[Task] = task.dependencies
     fated: list[Task] = []
-    if len(open_ones) < len(task.dependencies):
-        fated = [other for other in task.dependencies if shares_fate(task, other)]
-    for dependency in fated or open_ones:
+    # An outcome tells it faster than a status: this is asked of every edge of every graph.
+    task.missing = 0
+    for other in follows:
+        if other.outcome is None:
+            task.missing += 1
+    if task.missing < len(follows):
+        fated = [other for other in follows if shares_fate(task, other)]
+        follows = fated or [other for other in follows if other.outcome is None]
+    for dependency in follows:
         if dependency.dependents is None:
             dependency.dependents = [task]
         else:
             dependency.dependents.append(task)
-    if fated:
-        return fated[0]
-    task.missing = len(open_ones)
-    return None
+    if not fated:
+        return None
+    task.missing = 0
+    return fated[0]
 
 
 def shares_fate(dependent: Task, dependency: Task) -> bool:

@@ -112,9 +112,9 @@ class Lifecycle:
             self._enter_in_books(task, task.notes)
         doomed_by = None
         if task.dependencies:
-            held = [other for other in task.dependencies if other.held]
-            if held and not task.held:
-                self._release_all(held, now)
+            for other in task.dependencies:
+                if other.held and not task.held:
+                    self._release_all([other], now)
             doomed_by = link(task)
             if task.missing or doomed_by is not None:
                 task.status = WAITING
@@ -393,11 +393,26 @@ class Lifecycle:
                 self._doomed.append((dependent, task))
             else:
                 dependent.missing -= 1
-                if dependent.missing == 0:
-                    self._move(dependent, PENDING, now, "dependencies done")
-                    self._line_up(dependent, now)
+                if not dependent.missing:
+                    self._make_ready(dependent, now)
         if self._doomed:
             self._fall(now)
+
+    def _make_ready(self, task: Task, now: float) -> None:
+        """Nothing is left of what ``task`` waited for."""
+        spec = task.spec
+        pool = self.slots.pools[spec.executor]
+        if pool.traits.manual or not spec.plain or task.notes or task.held or task.due:
+            self._move(task, PENDING, now, "dependencies done")
+            self._line_up(task, now)
+            return
+        # As in ``_admit``: most have nothing special about them, and every edge leads here.
+        task.status = PENDING
+        self.counts[WAITING] -= 1
+        self.counts[PENDING] += 1
+        self._outbox.append((task, WAITING, PENDING, now, task.run, "dependencies done"))
+        task.queued_at = now
+        pool.queue.push(task)
 
     def _fall(self, now: float) -> None:
         """End the doomed, and whom they doom, with a list instead of recursion."""

@@ -45,14 +45,19 @@ class Gathering(Wait[list[R]]):
         self._watchers: list[Callable[[Any], None]] = []
         self._open = 0
         with runtime.lock:  # nobody's end is published meanwhile, so the count is right
-            ended = self._one_ended
+            ended, is_open = self._one_ended, runtime.home is not None
             last = None
             for handle in handles:
                 job = handle._job
                 # Items of one chunk share their job.
-                if job is not last and not runtime.is_over(job):
+                if job is not last and (
+                    (job.outcome is None and is_open) or not runtime.is_over(job)
+                ):
                     self._open += 1
-                    job.watch(ended)
+                    if job.watcher is None:
+                        job.watcher = ended
+                    else:
+                        job.watch(ended)
                 last = job
 
     def __repr__(self) -> str:
@@ -76,7 +81,8 @@ class Gathering(Wait[list[R]]):
             job = handle._job
             outcome = job.outcome
             if type(outcome) is Ok and job.told:
-                results.append(handle._pick(outcome.value))
+                value = outcome.value
+                results.append(value if type(handle) is TaskHandle else handle._pick(value))
             else:
                 job.looked = True
                 failed.append(job)

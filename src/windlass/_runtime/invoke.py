@@ -123,19 +123,23 @@ def _begin(run: Run, job: Job) -> tuple[Coroutine[Any, Any, Any] | None, Any]:
     One entry into the context does for both, because most short coroutines never suspend.
     """
     set_current(run)
-    if job.dependencies or job.kwargs or run.around:
+    around = run.runtime.around
+    if job.dependencies or job.kwargs or around:
         args, kwargs = run.arguments()
-        if run.around:
-            value = _surrounded_async(run.function, args, kwargs, run.around)
+        if around:
+            value = _surrounded_async(run.function, args, kwargs, around)
         else:
-            value = run.function(*args, **kwargs)
+            value = job.recipe.function(*args, **kwargs)
     else:
         value = job.recipe.function(*job.args)
     if type(value) is not types.CoroutineType:
         if not hasattr(type(value), "__await__"):
             return None, value
         value = _awaiting(value)
-    return _first_step(value)
+    try:  # ``_first_step``, written out
+        return value, value.send(None)
+    except StopIteration as stop:
+        return None, stop.value
 
 
 def _first_step(

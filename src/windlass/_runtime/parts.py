@@ -99,8 +99,12 @@ class Parts:
 
         The two clocks are never read at the very same moment, and a task was created only once.
         """
-        offset = self.clock.wall() - self.clock.now()
-        if abs(offset - self._wall_offset) > _CLOCK_WAS_SET:
+        return self.offset_at(self.clock.now(), self.clock.wall())
+
+    def offset_at(self, now: float, wall: float) -> float:
+        """The same, from two times that were just read."""
+        offset = wall - now
+        if not -_CLOCK_WAS_SET <= offset - self._wall_offset <= _CLOCK_WAS_SET:
             self._wall_offset = offset
         return self._wall_offset
 

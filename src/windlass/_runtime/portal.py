@@ -52,8 +52,9 @@ class Portal:
 
     def resolve(self, future: asyncio.Future[None]) -> None:
         """Wake whoever awaits ``future`` on this loop; harmless if nobody does any more."""
-        if self.here():
-            _wake(future)
+        if threading.get_ident() == self.thread:
+            if not future.done():
+                future.set_result(None)
         else:
             self.post(lambda: _wake(future))
 

@@ -29,7 +29,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .._core.outcome import Err
-from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL
+from .._core.states import COMPLETED, PENDING, RUNNING, TERMINAL, WAITING
 from .run import Run
 from .stored_job import NEVER_STORED
 
@@ -146,15 +146,16 @@ class Pump:
         self.awake = False
         runtime = self._runtime
         now, wall = runtime.clock.now(), runtime.clock.wall()
+        offset = runtime.offset_at(now, wall)
         with runtime.lock:
-            turn = self._decide(now, wall)
+            turn = self._decide(now, wall, offset)
         if runtime.journal is None:
-            self._publish(turn.moves, runtime.wall_offset())
+            self._publish(turn.moves, offset)
         for task in turn.resumed:
             if (resume := runtime.resumptions.pop(task, None)) is not None:
                 resume()  # unless it has begun another wait in the meantime
         if runtime.journal is not None:
-            self._write(turn, runtime.journal)
+            self._write(turn, runtime.journal, offset)
         else:
             if turn.stops:
                 self._stop(turn.stops)
@@ -167,7 +168,7 @@ class Pump:
         if turn.deadline is not None:
             self._set_timer(turn.deadline, now)
 
-    def _decide(self, now: float, wall: float) -> Turn:
+    def _decide(self, now: float, wall: float, offset: float) -> Turn:
         """Everything that the engine decides in a turn; with its lock held."""
         runtime, engine, inbox = self._runtime, self._runtime.engine, self._inbox
         refused: Sequence[Job] = ()
@@ -186,17 +187,17 @@ class Pump:
         runs = self._runs(engine.take(now))
         stops = self._take_stops() if engine.stops else ()
         moves = engine.drain()
-        forgotten = engine.forget_old(now)
+        forgotten = engine.forget_old(now) if engine.retention.due(now) else ()
         deadline = None  # the timer that is set can only be early
         if self._timer is None or engine.has_timers:
             deadline = engine.next_deadline(now, wall)
         entry = None
         if runtime.journal is not None:
-            entry = runtime.journal.close_entry(moves, runtime.wall_offset())
+            entry = runtime.journal.close_entry(moves, offset)
             entry.runs, entry.stops = runs, stops
         return Turn(moves, resumed, runs, stops, forgotten, deadline, entry, refused)
 
-    def _write(self, turn: Turn, journal: Journal) -> None:
+    def _write(self, turn: Turn, journal: Journal, offset: float) -> None:
         """Have the journal write what was decided; what it has written by now may take effect."""
         for job in turn.refused:  # there is nothing to wait for: they are in no entry
             watcher, job.watcher = job.watcher, None
@@ -204,12 +205,12 @@ class Pump:
                 watcher(job)
         if turn.entry:
             journal.write(turn.entry)
-        self._announce(journal)
+        self._announce(journal, offset)
 
-    def _announce(self, journal: Journal) -> None:
+    def _announce(self, journal: Journal, offset: float) -> None:
         """What is on disk by now may be known, and what it says is to start may start."""
         for entry in journal.take_done():
-            self._publish(entry.moves, self._runtime.wall_offset())
+            self._publish(entry.moves, offset)
             for promise in entry.promises:
                 promise.keep(None)
             if entry.runs:
@@ -262,6 +263,8 @@ class Pump:
                 watcher(job)
         for transition in moves.moved:
             task, before, after, _, _, _ = transition
+            if before is WAITING and after is PENDING:
+                continue  # of which only those who want all changes hear
             if resumptions and before is RUNNING and (wake := resumptions.pop(task, None)):
                 wake()  # it ended while it was in line for its slot; let what is left unwind
             if after in TERMINAL:

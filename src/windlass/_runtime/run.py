@@ -18,8 +18,7 @@ from .invoke import begin, call
 from .parcel import TaskParcel
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .._core.outcome import Outcome
     from .cleanups import Cleanups
@@ -33,12 +32,13 @@ _NO_KEYWORDS: dict[str, Any] = {}
 class Run:
     """See the module."""
 
-    __slots__ = ("cancel_elsewhere", "cleanups", "job", "number", "place", "runtime")
+    __slots__ = ("cancel_elsewhere", "cleanups", "job", "loop", "number", "place", "runtime")
 
     def __init__(self, job: Job, runtime: Runtime) -> None:
         self.job = job
         self.runtime = runtime
         self.number = job.run
+        self.loop = job.loop
         self.cleanups: Cleanups | None = None
         self.cancel_elsewhere: Callable[[], Any] | None = None
         """Cancels what a function in a thread is having awaited, on its own loop or another."""
@@ -58,12 +58,7 @@ class Run:
     def name(self) -> str:
         return self.job.spec.name
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        return self.job.loop
-
-    def begin(self) -> Outcome | Coroutine[Any, Any, Outcome]:
-        return begin(self)
+    begin = begin
 
     def run(self) -> Outcome:
         outcome = self.context().run(

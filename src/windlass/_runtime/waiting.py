@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import Lost, Ok
 from .._core.states import RUNNING
@@ -33,7 +33,7 @@ class Waiting(Parts):
     def watch(self, job: Job, callback: Callable[[Any], None]) -> bool:
         """Have ``callback`` called when ``job`` has ended; False if it has."""
         with self.lock:
-            if self.is_over(job):
+            if (job.outcome is not None or self.home is None) and self.is_over(job):
                 return False
             job.watch(callback)
             return True
@@ -68,10 +68,10 @@ class Waiting(Parts):
     def value_for(self, handle: TaskHandle[Any]) -> Any:
         """What takes the place of a handle among the arguments: its result, or its error."""
         asked = handle._job
-        job = cast("Job", self.engine.tasks.get(asked.id, asked))
+        job: Job = self.engine.tasks.get(asked.id, asked)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
         outcome = job.outcome
         if type(outcome) is Ok:
-            return handle._pick(outcome.value)
+            return outcome.value if type(handle) is TaskHandle else handle._pick(outcome.value)
         job.looked = True
         error = error_of(job)
         if type(outcome) is Lost and error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import os
 import threading
 from contextvars import ContextVar
@@ -69,9 +70,10 @@ def fail_unspeakably() -> NoReturn:
     raise UnspeakableError
 
 
-def leave_python(by: type[BaseException]) -> NoReturn:
+def leave_python(by: str) -> NoReturn:
     """Raise SystemExit or KeyboardInterrupt, which is not meant for tasks."""
-    raise by
+    leaving: type[BaseException] = getattr(builtins, by)
+    raise leaving
 
 
 def tell_of_itself() -> tuple[str, str, int, dict[str, Any], bool]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..._runtime.current import current_task
 from ...errors import TaskCancellationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _GLANCE = 0.01
 _HERE = b"here\n"
@@ -51,10 +54,11 @@ class Visitor:
 
 
 class Gate:
-    """The test's side of the gate."""
+    """The test's side of the gate; ``arrived`` is called whenever somebody has come to it."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, arrived: Callable[[], object] | None = None) -> None:
         self._limit = limit
+        self._arrived = arrived
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(limit)
         self._visitors: list[Visitor] = []
@@ -71,6 +75,8 @@ class Gate:
         visitor = Visitor(connection, self._limit)
         self._visitors.append(visitor)
         assert visitor.says() == _HERE.decode().strip()
+        if self._arrived is not None:
+            self._arrived()
         return visitor
 
     def close(self) -> None:

@@ -113,7 +113,7 @@ class Running(Suite):
         self, manager: TaskManager, leaving: type[BaseException]
     ) -> None:
         """SystemExit and its like fail the task that raises them; the executor goes on."""
-        handle = manager.submit(self.task(errands.leave_python), leaving)
+        handle = manager.submit(self.task(errands.leave_python), leaving.__name__)
         assert isinstance(self.failure_of(handle), leaving)
         assert manager.submit(self.task(errands.add), 1).result(self.limit) == 1
 

@@ -1,0 +1,87 @@
+"""The program that the workers of the tests run: the contract's errands, and a few of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from types import FunctionType
+
+from celery import Celery
+
+from windlass import current_task, task
+from windlass.celery import install
+from windlass.testing.contracts import errands, gate
+
+ADDRESS = os.environ["WINDLASS_TEST_REDIS"]
+
+app = Celery("far", broker=ADDRESS, backend=ADDRESS)
+app.conf.broker_connection_retry_on_startup = True
+app.conf.worker_hijack_root_logger = False
+install(app)
+
+for module in (errands, gate):
+    for thing in list(vars(module).values()):
+        if isinstance(thing, FunctionType) and thing.__module__ == module.__name__:
+            task(thing)
+
+
+@app.task(name="plain.add")
+def plain_add(left: int, right: int) -> int:
+    return left + right
+
+
+@app.task(name="plain.fail")
+def plain_fail(text: str) -> None:
+    raise ValueError(text)
+
+
+@task(executor="celery")
+def add(left: int, right: int = 0) -> int:
+    return left + right
+
+
+@task(executor="celery")
+def where() -> tuple[int, int]:
+    return os.getpid(), os.getppid()
+
+
+@task(executor="celery")
+def large(size: int) -> bytes:
+    return b"x" * size
+
+
+@task(executor="celery")
+def visit(address: tuple[str, int]) -> str:
+    """Stop at the gate."""
+    return gate.visit(tuple(address))
+
+
+@task(executor="celery")
+def visit_and_tell(address: tuple[str, int]) -> tuple[str, int, int]:
+    """Stop at the gate, and say there where this runs, and which attempt it is."""
+    with gate.come_to(tuple(address)) as connection:
+        connection.sendall(f"{os.getpid()} {os.getppid()} {current_task().attempt}\n".encode())
+        letter = connection.recv(1).decode()
+    if letter == "k":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return letter, os.getpid(), current_task().attempt
+
+
+@task(executor="celery")
+def speak() -> str:
+    logging.getLogger("far").warning("spoken over there")
+    return current_task().id
+
+
+@task(executor="celery")
+def count_to(most: int) -> int:
+    for n in range(most + 1):
+        current_task().progress(n / most, f"{n} of {most}")
+    return most
+
+
+@task(executor="celery")
+def steps(address: tuple[str, int]) -> list[int]:
+    me = current_task()
+    return [me.step("one", add, 1, 2), me.step("two", add, 3, 4)]

@@ -66,7 +66,7 @@ NAMES = {
     "register_type",
     "task",
 }
-MODULES = {"byid", "codecs", "decorators", "errors", "executors", "manager"}
+MODULES = {"byid", "codecs", "composition", "decorators", "errors", "executors", "manager"}
 """What ``import windlass`` brings along; the others are imported by those who want them."""
 
 METHODS = {

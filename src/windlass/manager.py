@@ -1,9 +1,8 @@
-"""The task manager: the one class people need, and the one file that names the executors."""
+"""The task manager: the one class people need."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -18,11 +17,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Never, ParamSpec, Self, TypeVar, overload
 
 from ._core.flow import Adaptive, Gate
-from ._core.pools import Traits
 from ._numbers import require_count, require_seconds
 from ._runtime.bus import BUFFER, Heard, Subscription
 from ._runtime.chunks import Handles, submit_chunks
-from ._runtime.clock import SystemClock
 from ._runtime.combined import AsCompleted, Gathering, require_handles
 from ._runtime.doors import Doors
 from ._runtime.draw import Format, draw
@@ -32,29 +29,30 @@ from ._runtime.graph import Call, submit_graph
 from ._runtime.group import TaskGroup
 from ._runtime.handle import TaskHandle
 from ._runtime.live_gate import LiveGate
-from ._runtime.load import require_psutil
 from ._runtime.log_context import install_log_context
 from ._runtime.logs import log_changes
 from ._runtime.openings import tell_of
-from ._runtime.runtime import Runtime
 from ._runtime.signature import is_asynchronous
 from ._runtime.stored_job import EXTERNAL
 from .byid import ById
+from .composition import (
+    executors_of,
+    keep_in_file,
+    refuse_unnamed,
+    require_limit,
+    runtime_of,
+)
 from .decorators import known_recipe, recipe_of, several, task
-from .executors.coroutines import CoroutineExecutor
-from .executors.processes import ProcessExecutor
-from .executors.sequential import SequentialExecutor
-from .executors.threads import ThreadExecutor
 
 if TYPE_CHECKING:
+    import os
     import sqlite3
 
     from ._runtime.current import CurrentTask
     from ._runtime.durable import Role
     from ._runtime.wait import Wait
+    from .composition import Durability
     from .ports import Clock, Codec, Executor
-
-    Durability = Literal["full", "normal"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -129,57 +127,37 @@ class TaskManager(ById):
         codec: Codec | None = None,
         clock: Clock | None = None,
     ) -> None:
-        _refuse_unnamed(file, wrong)
-        for name, value, least in (
-            ("threads", threads, 1),
-            ("processes", processes, 1),
-            ("retention_count", retention_count, 0),
-            ("keep_count", keep_count, 0),
-            ("max_abandoned_threads", max_abandoned_threads, 0),
-            ("max_waiting_threads", max_waiting_threads, 0),
-        ):
-            if value is not None:
-                require_count(name, value, least=least)
-        for name, seconds in (
-            ("age_every", age_every),
-            ("retention_seconds", retention_seconds),
-            ("watchdog", watchdog),
-            ("keep_completed", keep_completed),
-            ("keep_failed", keep_failed),
-            ("keep_keys", keep_keys),
-        ):
-            if seconds is not None:
-                require_seconds(name, seconds)
-        require_seconds("cancel_grace", cancel_grace, hint="")
-        if not isinstance(executors, Mapping | None):
-            raise TypeError(f"executors= takes a dict of names and executors, not {executors!r}")
-        for name, executor in (executors or {}).items():
-            if not isinstance(getattr(executor, "traits", None), Traits):
-                raise TypeError(
-                    f"executors={{{name!r}: ...}} takes an executor, not {executor!r}; what is a "
-                    "concurrent.futures.Executor becomes one by FuturesExecutor(pool)"
-                )
-        runtime = Runtime(
-            {
-                "sequential": SequentialExecutor(grace=cancel_grace),
-                "async": CoroutineExecutor(grace=cancel_grace),
-                "thread": ThreadExecutor(
-                    threads, max_abandoned=max_abandoned_threads, max_waiting=max_waiting_threads
-                ),
-                "process": ProcessExecutor(processes),
-                **(executors or {}),
-            },
-            clock or SystemClock(),
-            recipe_of,
-            limit=_limit(max_concurrent_tasks),
-            max_pending=require_count("max_pending", max_pending, least=1),
+        refuse_unnamed(file, wrong)
+        runtime = runtime_of(
+            executors_of(
+                executors,
+                grace=cancel_grace,
+                threads=threads,
+                max_abandoned=max_abandoned_threads,
+                max_waiting=max_waiting_threads,
+                processes=processes,
+            ),
+            clock,
+            limit=max_concurrent_tasks,
+            max_pending=max_pending,
             age_every=age_every,
-            keep_seconds=retention_seconds,
-            keep_count=retention_count,
+            retention_seconds=retention_seconds,
+            retention_count=retention_count,
         )
+        if watchdog is not None:
+            require_seconds("watchdog", watchdog)
         if file is not None:
-            keep = (keep_completed, keep_failed, keep_keys, keep_count)
-            _keep_in_file(runtime, file, durability, codec, role, keep)
+            keep_in_file(
+                runtime,
+                file,
+                durability=durability,
+                codec=codec,
+                role=role,
+                keep_completed=keep_completed,
+                keep_failed=keep_failed,
+                keep_keys=keep_keys,
+                keep_count=keep_count,
+            )
         super().__init__(runtime)
         if not isinstance(gates, Iterable):
             raise TypeError(f"gates= takes several gates, in a list, not {gates!r}")
@@ -398,7 +376,7 @@ class TaskManager(ById):
 
     @max_concurrent_tasks.setter
     def max_concurrent_tasks(self, limit: int | Adaptive) -> None:
-        self._runtime.set_limit(_limit(limit))
+        self._runtime.set_limit(require_limit(limit))
 
     def add_gate(self, gate: Gate) -> LiveGate:
         """Let tasks name ``gate`` from now on."""
@@ -526,57 +504,6 @@ class TaskManager(ById):
 @task(executor=EXTERNAL)
 def _by_hand() -> None:
     """The function of external tasks; nothing calls it."""
-
-
-def _refuse_unnamed(file: object, others: tuple[object, ...]) -> None:
-    """Raise for settings without a name, with the one that was probably meant."""
-    if isinstance(file, str | os.PathLike | None) and not others:
-        return
-    given = others[0] if isinstance(file, str | os.PathLike | None) else file
-    hint = f", and {given!r} has none"
-    if isinstance(given, int):
-        hint = f": did you mean TaskManager(max_concurrent_tasks={given!r})?"
-    raise TypeError(f"TaskManager takes its settings by name{hint}")
-
-
-def _keep_in_file(
-    runtime: Runtime,
-    file: str | os.PathLike[str],
-    durability: Durability,
-    codec: Codec | None,
-    role: Role,
-    keep: tuple[float | None, float | None, float | None, int | None],
-) -> None:
-    """Let ``runtime`` keep its tasks in ``file``."""
-    if role not in {"any", "client", "errand"}:
-        raise ValueError(f"role is 'any', 'client' or 'errand', not {role!r}")
-    # Whoever keeps nothing pays for none of these.
-    from ._runtime.durable import Durable  # noqa: PLC0415
-    from ._runtime.keeping import Keep  # noqa: PLC0415
-    from .codecs import MsgpackCodec  # noqa: PLC0415
-    from .decorators import REGISTRY  # noqa: PLC0415
-    from .stores.lead import Lead  # noqa: PLC0415
-    from .stores.sqlite import SqliteStore  # noqa: PLC0415
-
-    store = SqliteStore(file, durability=durability)
-    durable = Durable(
-        runtime,
-        store,
-        codec or MsgpackCodec(),
-        REGISTRY,
-        Lead(file),
-        Keep(*keep) if role != "errand" else Keep(None, None, None, None),
-        role=role,
-    )
-    runtime.keep_in(durable)
-
-
-def _limit(limit: int | Adaptive) -> int | Adaptive:
-    """``max_concurrent_tasks``, if it can be that."""
-    if isinstance(limit, Adaptive):
-        require_psutil(limit)
-        return limit
-    return require_count("max_concurrent_tasks", limit, least=1)
 
 
 def _in_parallel(iterables: Sequence[Iterable[Any]], size: int | None) -> list[tuple[Any, ...]]:

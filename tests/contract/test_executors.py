@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
 import pytest
@@ -49,15 +49,30 @@ class TestPoolOfThreads(ExecutorContract):
         executor.pool.shutdown()
 
 
+@pytest.fixture(scope="module")
+def whole_pool():
+    """A pool of processes that many tests share; after one that breaks it there is another."""
+    pools = []
+
+    def get():
+        try:
+            pools[-1].submit(int).result(30)
+        except (IndexError, BrokenExecutor):
+            pools.append(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
+        return pools[-1]
+
+    yield get
+    for pool in pools:
+        pool.shutdown()
+
+
 class TestPoolOfProcesses(ExecutorContract):
     own_workers = False
     survives_crashes = False  # the standard library's pool is broken by it, for good
 
-    def make_executor(self):
-        return FuturesExecutor(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
-
-    def dispose(self, executor):
-        executor.pool.shutdown()
+    @pytest.fixture
+    def executor(self, whole_pool):
+        return FuturesExecutor(whole_pool())
 
 
 @pytest.fixture(scope="module")

@@ -256,7 +256,7 @@ class Row(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What can change of a Row."""
+    """What can change of a Row; without ``ended_at``, its end stays as it is, and its outcome."""
 
     status: str
     started_at: float | None
@@ -288,6 +288,7 @@ class Batch:
         self.inserts: list[Row] = []
         """New tasks; one with a known ``seq`` takes the place of what was there (a retry)."""
         self.updates: list[Update] = []
+        """Of each task one at most, also of those that are new."""
         self.deletes: list[int] = []
         """The tasks to forget, by ``seq``, with their steps, checkpoints and lines."""
         self.checkpoints: list[tuple[int, bytes]] = []

@@ -58,7 +58,7 @@ UPDATES = st.builds(
 def batches(draw):
     batch = Batch()
     batch.inserts = draw(st.lists(ROWS, max_size=3))
-    batch.updates = draw(st.lists(UPDATES, max_size=3))
+    batch.updates = draw(st.lists(UPDATES, max_size=3, unique_by=lambda update: update.seq))
     batch.deletes = draw(st.lists(SEQS, max_size=2))
     batch.checkpoints = draw(st.lists(st.tuples(SEQS, BYTES), max_size=2))
     batch.steps = draw(st.lists(st.tuples(SEQS, NAMES, BYTES), max_size=2))

@@ -170,6 +170,13 @@ def test_a_later_version_is_refused_and_left_alone(file):
     assert file.read_bytes() == before
 
 
+def test_an_old_sqlite_is_refused_before_anything_is_made(file, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
+    with pytest.raises(StoreError, match=r"tasks\.db needs SQLite 3\.33 or later"):
+        SqliteStore(file).open()
+    assert not file.exists()
+
+
 def test_an_earlier_version_is_brought_up_to_date(file, monkeypatch):
     fill(file, 10)
     step = ("ALTER TABLE windlass_tasks ADD COLUMN flavour TEXT", "CREATE TABLE windlass_x (y)")

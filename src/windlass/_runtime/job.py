@@ -40,6 +40,8 @@ class Job(Task):
 
     __slots__ = ("args", "call", "context", "kwargs", "looked", "loop", "recipe", "watcher")
 
+    seq = -1
+    """Its place in the store, which it has not; see ``StoredJob``."""
     told = True
     """Whether its end may be known, once there is one; see ``StoredJob``."""
 

@@ -27,21 +27,23 @@ import logging
 import threading
 from collections import deque
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.change import Moves
-from .._core.states import TERMINAL
 from ..errors import StoreError, StoreFencedError, StoreLockedError
-from ..ports import Batch, Row, Update
-from .stored_job import StoredJob
+from ..ports import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from ..ports import Line, Store
+    from .._core.states import TaskStatus
+    from .._core.task import Task
+    from ..ports import Line, Row, Store, Update
     from .desk import Desk
+    from .job import Job
     from .records import Records
     from .run import Run
+    from .stored_job import StoredJob
     from .wait import Promise
 
 logger = logging.getLogger("windlass")
@@ -54,13 +56,14 @@ class Entry:
     """What one turn has to write, and what is to be done when that is safe."""
 
     __slots__ = (
-        "checkpoints", "deletes", "ended", "handled", "lines", "moves", "new", "news", "promises",
-        "rows", "runs", "steps", "stops",
+        "checkpoints", "deletes", "ended", "handled", "inserts", "lines", "moves", "new", "news",
+        "promises", "runs", "steps", "stops", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.moves = Moves([], [], [], [])
-        self.rows: dict[int, Row | Update] = {}
+        self.inserts: dict[int, Row] = {}
+        self.updates: dict[int, Update] = {}
         self.new: list[StoredJob] = []
         self.ended: list[StoredJob] = []
         self.deletes: list[int] = []
@@ -79,9 +82,9 @@ class Entry:
 
     def __bool__(self) -> bool:
         return bool(
-            self.rows or self.moves or self.moves.circuits or self.promises or self.runs
-            or self.stops or self.checkpoints or self.steps or self.lines or self.deletes
-            or self.handled
+            self.inserts or self.updates or self.moves or self.moves.circuits or self.promises
+            or self.runs or self.stops or self.checkpoints or self.steps or self.lines
+            or self.deletes or self.handled
         )  # fmt: skip
 
 
@@ -118,6 +121,9 @@ class Journal:
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
         """New jobs that could not be stored, for the pump to take back."""
 
+        self.pledged: set[StoredJob] = set()
+        """New jobs that came as requests: whoever left those was told that they are safe."""
+
     # -- from the pump's turn, under the engine's lock -----------------------------------------
 
     @property
@@ -129,16 +135,23 @@ class Journal:
         """The entry of this turn, with ``moves`` in it; another one begins."""
         entry, self._next = self._next, Entry()
         entry.moves = moves
-        changed: dict[StoredJob, None] = {}
-        for job, before, after, *_ in moves:
-            if type(job) is StoredJob and job.seq >= 0 and not (before is None and job.seq):
-                changed[job] = None
-                if after in TERMINAL:
-                    entry.ended.append(job)
         if self.desk is not None and self.desk.has_clients:
             entry.news = [self._records.news(move, offset) for move in moves]
-        # Moves come by kinds; the store keeps the order in which tasks were submitted.
-        for job in sorted(changed, key=_created):
+        new: list[StoredJob] = []
+        update, updates = self._records.update, entry.updates
+        job: StoredJob
+        for job in _changed(moves):  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+            if job.seq < 0:
+                continue  # it is not kept
+            if job.outcome is not None:
+                entry.ended.append(job)
+            if job.seq and job.packed is None:
+                updates[job.seq] = update(job, offset)
+            else:
+                new.append(job)
+        # Moves come by kinds; the store keeps the order in which tasks were submitted. One that was
+        # retried before it was ever written is written once, as it is now.
+        for job in sorted({job.id: job for job in new}.values(), key=_created):
             self.note(job, offset, entry)
         return entry
 
@@ -146,13 +159,17 @@ class Journal:
         """Have ``job`` written as it stands, with ``entry`` or the upcoming one."""
         entry = entry or self._next
         if job.seq and job.packed is None:
-            entry.rows[job.seq] = self._records.update(job, offset)
+            entry.updates[job.seq] = self._records.update(job, offset)
             return
         if not job.seq:
             self._seq += 1
             job.seq = self._seq
-            entry.new.append(job)
-        entry.rows[job.seq] = self._records.row(job, offset)
+            if job in self.pledged:
+                self.pledged.discard(job)
+            else:
+                entry.new.append(job)
+        entry.inserts[job.seq] = self._records.row(job, offset)
+        entry.updates.pop(job.seq, None)  # how it ended before it was retried
         job.packed = None
 
     def write(self, entry: Entry) -> None:
@@ -270,22 +287,21 @@ class Journal:
         self.sick = error
         for entry in entries:
             for job in entry.new:
-                entry.rows.pop(job.seq, None)
+                entry.inserts.pop(job.seq, None)
                 self.refused.append((job, error))
             entry.new = []
         self._wake()
 
     def _batch(self, entries: Sequence[Entry]) -> Batch:
-        """What ``entries`` come to: the last state of each row, once."""
+        """What ``entries`` come to: each task inserted and updated once at most."""
         batch = Batch()
-        rows: dict[int, Row | Update] = {}
+        inserts: dict[int, Row] = {}
+        updates: dict[int, Update] = {}
         for entry in entries:
-            for seq, new in entry.rows.items():
-                before = rows.get(seq)
-                if isinstance(new, Update) and isinstance(before, Row):
-                    rows[seq] = before._replace(**new._asdict())
-                else:
-                    rows[seq] = new
+            for seq in updates.keys() & entry.inserts.keys():
+                del updates[seq]  # it was retried, and begins anew
+            inserts |= entry.inserts
+            updates |= entry.updates
             batch.checkpoints += entry.checkpoints
             batch.steps += entry.steps
             batch.lines += entry.lines
@@ -293,9 +309,22 @@ class Journal:
             batch.handled += entry.handled
         if news := [item for entry in entries for item in entry.news]:
             batch.news = self._records.packed_news(news)
-        batch.inserts = [row for row in rows.values() if isinstance(row, Row)]
-        batch.updates = [row for row in rows.values() if isinstance(row, Update)]
+        batch.inserts, batch.updates = [*inserts.values()], [*updates.values()]
         return batch
+
+
+def _changed(moves: Moves) -> Iterable[Task]:
+    """The tasks in ``moves``, each once, but for those that were taken in as the store has them."""
+    came = cast("list[Job]", moves.submitted)
+    moved = cast("list[tuple[Job, TaskStatus | None]]", [move[:2] for move in moves.moved])
+    return dict.fromkeys(
+        [
+            *[job for job in came if not job.seq],
+            *moves.returned,
+            *[job for job, before in moved if before is not None or not job.seq],
+            *moves.started,
+        ]
+    )
 
 
 _created = attrgetter("created_at")

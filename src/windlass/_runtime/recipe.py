@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +38,8 @@ class Recipe:
     """The runtime that has found the recipe fit for its executors."""
     stored_as: str | None = None
     """The stable id of the function, once a store has asked for it."""
+    asks: Mapping[str, Any] | None = None
+    """What it asks that its function does not, once a store has asked for that."""
     chunk_of: Recipe | None = None
     """Of a chunk, the recipe of the calls in it."""
 
@@ -55,7 +57,7 @@ class Recipe:
     def with_spec(self, **changes: Any) -> Recipe:
         """The same with other options."""
         spec = dataclasses.replace(self.spec, **changes)
-        return dataclasses.replace(self, spec=spec, vetted_by=None)
+        return dataclasses.replace(self, spec=spec, vetted_by=None, asks=None)
 
     def with_call(self, call: ForCall) -> Recipe:
         """The same with other options for its calls."""

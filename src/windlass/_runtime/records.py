@@ -128,33 +128,28 @@ class Records:
     def row(self, job: StoredJob, offset: float) -> Row:
         """All of ``job`` as it stands; ``offset`` turns its times into wall times."""
         call = job.packed if job.packed is not None else self.call(job)
-        update = self.update(job, offset)
+        key = job.notes.key if job.notes is not None else None
+        status, started_at, ended_at, run, notes, outcome, seq = self._standing(job, offset)
         return Row(
-            job.seq,
-            job.id,
-            job.function,
-            update.status,
-            job.notes.key if job.notes is not None else None,
-            job.created_at + offset,
-            update.started_at,
-            update.ended_at,
-            job.run,
-            call,
-            self._options(job),
-            update.notes,
-            update.outcome,
-        )
+            seq, job.id, job.function, status, key, job.created_at + offset, started_at, ended_at,
+            run, call, self._options(job), notes, outcome,
+        )  # fmt: skip
 
     def update(self, job: StoredJob, offset: float) -> Update:
         """What may have changed of ``job``."""
-        outcome = job.outcome
-        return Update(
-            job.status.value,
+        return Update(*self._standing(job, offset))
+
+    def _standing(self, job: StoredJob, offset: float) -> tuple[Any, ...]:
+        ended_at = packed = None
+        if job.outcome is not None:
+            ended_at, packed = job.ended_at + offset, self._outcome_of(job, job.outcome)
+        return (
+            job.status._value_,  # what ``value`` takes ten times as long to find
             job.started_at + offset if job.run else None,
-            job.ended_at + offset if outcome is not None else None,
+            ended_at,
             job.run,
             self._notes(job, offset) if job.notes or job.held or job.due else None,
-            self._packed_outcome(job, outcome) if outcome is not None else None,
+            packed,
             job.seq,
         )
 
@@ -176,9 +171,19 @@ class Records:
     def _options(self, job: StoredJob) -> bytes:
         if job.source is not None:
             return job.source.options
-        known = self._known(job.function)
+        options, notes = job.recipe.asks, job.notes
+        if options is None:
+            options = job.recipe.asks = self._asked(job.function, job.spec)
+        if job.dependencies:
+            options = {**options, "after": [other.id for other in job.dependencies]}
+        if notes is not None and notes.parent is not None:
+            options = {**options, "parent": notes.parent.id}
+        return self._codec.encode(options, f"an option of {job.label}") if options else b""
+
+    def _asked(self, function: str, spec: Spec) -> dict[str, Any]:
+        """What ``spec`` asks beyond what the function says of itself."""
+        known = self._known(function)
         base = known.spec if known is not None else None
-        spec, notes = job.spec, job.notes
         if (LAST_CHANCE, 1) in spec.gates:
             own = tuple(gate for gate in spec.gates if gate[0] != LAST_CHANCE)
             spec = dataclasses.replace(spec, gates=own)
@@ -191,11 +196,7 @@ class Records:
                 options["priority"] = int(spec.priority)
             if base is None or spec.retry != base.retry:
                 options["retry"] = {name: getattr(spec.retry, name) for name in _OF_RETRY}
-        if job.dependencies:
-            options["after"] = [other.id for other in job.dependencies]
-        if notes is not None and notes.parent is not None:
-            options["parent"] = notes.parent.id
-        return self._codec.encode(options, f"an option of {job.label}") if options else b""
+        return options
 
     def _notes(self, job: StoredJob, offset: float) -> bytes | None:
         noted: dict[str, Any] = {}
@@ -216,7 +217,7 @@ class Records:
                 ]
         return self._codec.encode(noted) if noted else None
 
-    def _packed_outcome(self, job: StoredJob, outcome: Outcome) -> bytes:
+    def _outcome_of(self, job: StoredJob, outcome: Outcome) -> bytes:
         if outcome is OK_NONE:
             return self._nothing
         if isinstance(outcome, Lost):

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("windlass")
 
+_NOTHING_ELSE = ForCall()
 _get_running_loop = asyncio._get_running_loop
 _get_ident = threading.get_ident
 
@@ -152,9 +153,11 @@ class Runtime(Asking, Waiting):
         durable = self.durable if recipe.spec.durable else None
         make = Job if durable is None else StoredJob
         job = make(id, recipe, now, args, kwargs or None, copy_context(), self.loop_here())
-        options = recipe.call or ForCall()
-        handles = find_handles(args, kwargs)
-        job.dependencies = dependencies_of(job, handles, (*options.after, *after), self)
+        options = recipe.call or _NOTHING_ELSE
+        handles = find_handles(args, kwargs) if args or kwargs else ()
+        after = (*options.after, *after)
+        if handles or after:
+            job.dependencies = dependencies_of(job, handles, after, self)
         if options.delay is not None:
             job.due = now + options.delay
         if options.at is not None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Durability: TypeAlias = Literal["full", "normal"]
 
+_OLDEST = (3, 33, 0)  # the first that updates from a list of values
 _IDLE_READERS = 4
 _STATEMENTS = 64  # more than there are, so that each is prepared once
 _LOG_LIMIT = 64 * 2**20  # how much of a write-ahead log that had to grow is kept, in bytes
@@ -64,6 +65,11 @@ class Connections:
         with self._writing, explaining(self.path):
             if self._writer is not None:
                 return
+            if sqlite3.sqlite_version_info < _OLDEST:
+                raise StoreError(
+                    f"{self.path} needs SQLite 3.33 or later, and this Python has "
+                    f"{sqlite3.sqlite_version}: use one that is linked with a later one."
+                )
             if Path(self.path).exists() and _identity(self.path) in _inherited:
                 raise StoreError(f"{self.path} {_FORKED}")
             connection = self._connect(self.path)

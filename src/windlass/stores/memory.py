@@ -73,7 +73,10 @@ class MemoryStore:
                 self._put(row.seq, row, replaced)
             for update in batch.updates:
                 if old := self._tasks.get(update.seq):
-                    self._put(old.seq, old._replace(**update._asdict()), replaced)
+                    changes = update._asdict()
+                    if update.ended_at is None:
+                        del changes["ended_at"], changes["outcome"]
+                    self._put(old.seq, old._replace(**changes), replaced)
             for seq in batch.deletes:
                 self._put(seq, None, replaced)
         except StoreError:

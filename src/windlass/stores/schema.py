@@ -7,6 +7,7 @@ that a file lacks run in one transaction. One that has been released is never ch
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,15 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+_ROW = re.compile(r"(?<=VALUES )\([?, ]+\)")
 _FOLDER = files(__name__.rpartition(".")[0]) / "sql"
 
 
-def statement(name: str) -> str:
-    """The statement in the file ``name``."""
+def statement(name: str, rows: int = 1) -> str:
+    """The statement in the file ``name``, for so many rows at once."""
     text = (_FOLDER / f"{name}.sql").read_text("utf-8")
+    if rows > 1:
+        text = _ROW.sub(lambda found: ", ".join([found[0]] * rows), text)
     return text.replace("{finished}", _FINISHED).replace("{unfinished}", _UNFINISHED)
 
 

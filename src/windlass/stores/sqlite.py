@@ -18,6 +18,7 @@ costs is its fsync, and that is shared by all that is in the batch.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from .schema import read_state, statement
 if TYPE_CHECKING:
     import os
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..ports import Batch
 
@@ -41,8 +42,12 @@ _PAGE = 1_000  # rows that are in memory at once while all are read
 _NO_SEQ_IS_GREATER = 2**63 - 1
 _PAGES_GIVEN_BACK = 1_000  # at a time, so that commits come in between
 
-_INSERT_TASK = statement("insert_task")
-_UPDATE_TASK = statement("update_task")
+# Many rows in one statement cost less than as many statements, of which each lets go of Python's
+# lock and asks for it again. Few sizes, so that each is prepared once.
+_AT_ONCE = (64, 16, 4, 1)
+_INSERT_TASKS = {rows: statement("insert_tasks", rows) for rows in _AT_ONCE}
+_UPDATE_TASKS = {rows: statement("update_tasks", rows) for rows in _AT_ONCE}
+_END_TASKS = {rows: statement("end_tasks", rows) for rows in _AT_ONCE}
 _DELETES = (
     statement("delete_task"),
     statement("delete_checkpoint"),
@@ -266,9 +271,9 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     # Deletes come first, so that an id may be used again at once, and once more for what was never
     # seen by anybody: inserted and deleted in the same batch.
     _delete(connection, batch.deletes)
-    # As plain tuples, which sqlite3 takes apart faster than their subclasses.
-    many(_INSERT_TASK, map(tuple, batch.inserts))
-    many(_UPDATE_TASK, map(tuple, batch.updates))
+    _write_rows(connection, _INSERT_TASKS, batch.inserts)
+    _write_rows(connection, _UPDATE_TASKS, [row for row in batch.updates if row.ended_at is None])
+    _write_rows(connection, _END_TASKS, [row for row in batch.updates if row.ended_at is not None])
     if batch.inserts:
         _delete(connection, batch.deletes)
     many(_INSERT_CHECKPOINT, batch.checkpoints)
@@ -280,6 +285,17 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.news is not None:
         connection.execute(_INSERT_NEWS, (batch.news,))
         connection.execute(_DELETE_OLD_NEWS, (NEWS_KEPT,))
+
+
+def _write_rows(
+    connection: sqlite3.Connection, statements: Mapping[int, str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Write ``rows``, as many at once as there is a statement for."""
+    for most, sql in statements.items():
+        whole = len(rows) - len(rows) % most
+        for first in range(0, whole, most):
+            connection.execute(sql, list(chain.from_iterable(rows[first : first + most])))
+        rows = rows[whole:]
 
 
 def _delete(connection: sqlite3.Connection, deletes: list[int]) -> None:

@@ -128,9 +128,32 @@ class StoreContract:
     ) -> None:
         """And nothing else, neither of this task nor of another."""
         commit(inserts=[row(1, key="k"), row(2)])
-        commit(updates=[update(1, "running"), update(1, "completed", 2, b"3")])
+        commit(updates=[update(1, "running")])
+        commit(updates=[update(1, "completed", 2, b"3")])
         changed = row(1, "completed", key="k", started_at=2.5, run=2, outcome=b"3")
         assert store.rows(["t-1", "t-2"]) == {"t-1": changed, "t-2": row(2)}
+
+    def test_a_batch_may_insert_and_update_the_same(
+        self, store: Store, commit: Callable[..., None]
+    ) -> None:
+        """As when a task is submitted and starts while the last commit is under way."""
+        commit(
+            inserts=[row(seq) for seq in range(100)],
+            updates=[update(seq, "running") for seq in range(90)],
+        )
+        commit(updates=[update(seq, "completed") for seq in range(80)])
+        assert store.counts() == {"completed": 80, "running": 10, "pending": 10}
+
+    def test_without_an_end_an_update_leaves_the_end_as_it_is(
+        self, store: Store, commit: Callable[..., None]
+    ) -> None:
+        """So what has ended cannot be running, whoever says so."""
+        commit(inserts=[row(1, "completed", outcome=b"3"), row(2)])
+        with pytest.raises(StoreError):
+            commit(updates=[update(1, "running")])
+        commit(updates=[update(2, "running", outcome=b"not yet")])
+        assert store.rows(["t-1"]) == {"t-1": row(1, "completed", outcome=b"3")}
+        assert store.rows(["t-2"])["t-2"].outcome is None
 
     def test_a_known_seq_takes_the_place_of_what_was_there(
         self, store: Store, commit: Callable[..., None]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
@@ -49,8 +50,25 @@ class Worker:
                 break
         else:
             raise RuntimeError("the worker did not start:\n" + "".join(self.lines))
-        self._reader = threading.Thread(target=self.lines.extend, args=(self.process.stderr,))
+        self._more = threading.Condition()
+        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
         self._reader.start()  # or the pipe would be full, and the worker stand still
+
+    def _read(self, stream: TextIO) -> None:
+        for line in stream:
+            with self._more:
+                self.lines.append(line)
+                self._more.notify_all()
+
+    def says(self, text: str) -> str:
+        """Wait until it has written a line with ``text``; the line."""
+
+        def found() -> list[str]:
+            return [line for line in self.lines if text in line]
+
+        with self._more:
+            assert self._more.wait_for(found, _PATIENCE), self.lines[-20:]
+            return found()[-1]
 
     def kill(self) -> None:
         """Kill the main process, and it alone, without a word."""
@@ -114,9 +132,9 @@ def own_worker(server):
     """Starts workers that a test may do anything to."""
     started: list[Worker] = []
 
-    def start(*options: str, **more: str) -> Worker:
+    def start(*options: str, address: str = server.url, **more: str) -> Worker:
         name = f"own{len(started)}@here"
-        started.append(Worker(server.url, "-n", name, *options, **more))
+        started.append(Worker(address, "-n", name, *options, **more))
         return started[-1]
 
     yield start

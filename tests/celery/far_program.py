@@ -19,6 +19,9 @@ app = Celery("far", broker=ADDRESS, backend=ADDRESS)
 app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_hijack_root_logger = False
 install(app)
+told = logging.StreamHandler()
+told.setFormatter(logging.Formatter("%(message)s by %(task_id)s, attempt %(task_attempt)s"))
+logging.getLogger("far").addHandler(told)
 
 for module in (errands, gate):
     for thing in list(vars(module).values()):
@@ -69,9 +72,8 @@ def visit_and_tell(address: tuple[str, int]) -> tuple[str, int, int]:
 
 
 @task(executor="celery")
-def speak() -> str:
-    logging.getLogger("far").warning("spoken over there")
-    return current_task().id
+def speak() -> None:
+    logging.getLogger("far").warning("spoken")
 
 
 @task(executor="celery")
@@ -83,5 +85,12 @@ def count_to(most: int) -> int:
 
 @task(executor="celery")
 def steps(address: tuple[str, int]) -> list[int]:
+    """Two steps, the second of which stops at the gate the first time."""
     me = current_task()
-    return [me.step("one", add, 1, 2), me.step("two", add, 3, 4)]
+    return [me.step("one", add, 1, me.attempt).result(), me.step("two", stop, address).result()]
+
+
+def stop(address: tuple[str, int]) -> int:
+    if gate.visit(tuple(address)) == "f":
+        raise ConnectionError("told to fail")
+    return current_task().attempt

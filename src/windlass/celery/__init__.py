@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..executors.celery import CeleryExecutor as _CeleryExecutor
 from .words import CodecWords
-from .words import UnknownTaskError as UnknownTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..ports import Codec
 
-__all__ = ["CeleryExecutor", "UnknownTaskError", "install"]
+__all__ = ["CeleryExecutor", "install"]
 
 
 class CeleryExecutor(_CeleryExecutor):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import Cancelled, Err
 from .._runtime.clock import SystemClock
+from .._runtime.log_context import install_log_context
 from ..errors import SerializationError, TaskError
 from ..executors._celery.wire import (
     BEAT_EVERY,
@@ -39,7 +40,6 @@ from ..executors._celery.wire import (
 )
 from ..executors.celery import redis_of
 from .channel import FarChannel
-from .words import UnknownTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,6 +79,7 @@ class Far:
     def install(self) -> None:
         """Add the task, and have the worker's life told."""
         far = self
+        install_log_context()
 
         def run(task: Any, letter: dict[str, Any]) -> None:
             """Open a letter of a Windlass manager."""
@@ -229,9 +230,7 @@ class Here:
 
     def _run(self, letter: dict[str, Any], channel: FarChannel, node: str) -> Outcome:
         try:
-            parcel = self.words.parcel(letter, self._far.around)
-        except UnknownTaskError as error:
-            return Err(_unknown(letter, node, error), raised=False)
+            parcel = self.words.parcel(letter, self._far.around, node)
         except TaskError as error:
             return Err(error, raised=False)
         except Exception as error:  # noqa: BLE001  # a class may refuse what was stored of it
@@ -298,13 +297,3 @@ class Here:
 def add_news(redis: Any, manager: str, kind: bytes, key: str, body: bytes) -> Any:
     """The id of the entry, or None if there is no such manager any more."""
     return redis.xadd(news_of(manager), {"kind": kind, "key": key, "body": body}, nomkstream=True)
-
-
-def _unknown(letter: dict[str, Any], node: str, error: UnknownTaskError) -> UnknownTaskError:
-    what = str(error)
-    if what == letter["function"]:
-        what = (
-            f"the program of the worker {node} does not know the task {what!r}: it is older than "
-            "this one, or does not import the module that defines it"
-        )
-    return UnknownTaskError(f"{letter['name']} [{letter['task']}]: {what}", letter["task"])

@@ -15,17 +15,13 @@ from .._core.outcome import Again, Cancelled, Err, Ok
 from .._runtime.parcel import TaskParcel
 from ..codecs import MsgpackCodec
 from ..decorators import REGISTRY, TaskFunction
-from ..errors import SerializationError, TaskError
+from ..errors import SerializationError, TaskError, TaskNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .._core.outcome import Outcome
     from ..ports import Call, Codec
-
-
-class UnknownTaskError(TaskError):
-    """A worker was given a task whose function its program does not have."""
 
 
 class CodecWords:
@@ -61,12 +57,19 @@ class CodecWords:
             "parts": [b64encode(part).decode() for part in (arguments, metadata, restored)],
         }
 
-    def parcel(self, letter: dict[str, Any], around: Sequence[Callable[..., Any]]) -> TaskParcel:
-        """The call that ``letter`` describes, to be run here."""
+    def parcel(
+        self, letter: dict[str, Any], around: Sequence[Callable[..., Any]], node: str
+    ) -> TaskParcel:
+        """The call that ``letter`` describes, to be run here, on the worker ``node``."""
         what = f"{letter['name']} [{letter['task']}]"
         recipe = REGISTRY.recipe(letter["function"])
         if recipe is None:
-            raise UnknownTaskError(letter["function"])
+            raise TaskNotFoundError(
+                f"{what}: the program of the worker {node} does not know the task "
+                f"{letter['function']!r}: it is older than the manager's, or does not import the "
+                "module that defines it",
+                letter["task"],
+            )
         arguments, metadata, restored = (b64decode(part) for part in letter["parts"])
         args, kwargs = self._codec.decode_call(arguments, what, _function)
         return TaskParcel(
@@ -164,7 +167,7 @@ def _function(id: str) -> Any:
     """The function that came as ``id``."""
     recipe = REGISTRY.recipe(id)
     if recipe is None:
-        raise UnknownTaskError(
+        raise TaskNotFoundError(
             f"the task {id!r}, which is among the arguments, is not known here: import the module "
             "that defines it"
         )

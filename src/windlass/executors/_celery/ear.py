@@ -34,6 +34,10 @@ _ADOPTION_SECONDS = 60.0
 _BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
+class NoNewsError(Exception):
+    """News cannot come in yet."""
+
+
 class Ear:
     """See the module.
 
@@ -83,9 +87,9 @@ class Ear:
         self._thread.start()
 
     def wait_until_ready(self) -> None:
-        """Return when news can come in; ConnectionError if that takes longer than a moment."""
+        """Return when news can come in; NoNewsError if that takes longer than a moment."""
         if not self._ready.wait(_MOMENT):
-            raise ConnectionError(f"Redis: {self._trouble or 'no answer yet'}")
+            raise NoNewsError(str(self._trouble or "no answer yet"))
 
     def close(self) -> None:
         """Hear nothing more; it leaves when its read returns."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.outcome import Cancelled, Err
 from ...errors import TaskError
+from .ear import NoNewsError
 from .wire import (
     CLAIM_SECONDS,
     STOP,
@@ -133,9 +134,11 @@ class Post:
                 return
 
     def _story(self, error: BaseException) -> str:
-        where = self._app.connection_for_write().as_uri()
-        told = f"{type(error).__name__}: {error}"
-        return f"Celery's broker at {where}, or Redis beside it, cannot be reached ({told})"
+        if isinstance(error, NoNewsError) or type(error).__module__.startswith("redis"):
+            who = "Redis, through which tasks are heard of,"
+        else:
+            who = f"Celery's broker at {self._app.connection_for_write().as_uri()}"
+        return f"{who} cannot be reached: {error}"
 
     def _give_up(self, what: Any, error: BaseException) -> None:
         """Tell those who were waiting for it that it cannot be done."""
@@ -146,7 +149,7 @@ class Post:
         for flight in what:
             text = f"{flight.label} could not be handed over: {self._story(error)}"
             if not _is_hopeless(error):
-                text += f". It was tried for {self._patience:g} s; is the broker running?"
+                text += f". It was tried for {self._patience:g} s; is it running?"
             failure = TaskError(text, flight.call.task_id)
             failure.__cause__ = error
             self._flights.end(flight.key, Err(failure, raised=False))

@@ -1,0 +1,265 @@
+"""What goes wrong: workers that are killed or were never there, letters that come twice, Redis."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+import pytest
+from redis_server import RedisServer
+
+from windlass import Retry, TaskCrashedError, TaskError, TaskManager
+from windlass.testing.contracts.gate import Gate
+
+LIMIT = 30.0
+QUEUE = {"celery": {"queue": "own"}}
+
+
+@pytest.fixture
+def gate():
+    gate = Gate(LIMIT)
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def managed(program):
+    """A manager whose tasks go to the queue of a worker of the test's own."""
+    from windlass.celery import CeleryExecutor
+
+    opened: list[TaskManager] = []
+
+    def open_one(**settings) -> TaskManager:
+        given = {"lease": 3.0, "queue": "own", **settings}
+        manager = TaskManager(executors={"celery": CeleryExecutor(program.app, **given)})
+        manager.start().result(LIMIT)
+        opened.append(manager)
+        return manager
+
+    yield open_one
+    for manager in opened:
+        manager.stop().result(LIMIT)
+
+
+def arrival(gate: Gate) -> tuple:
+    """Who comes to the gate next: the visitor, its process and its parent, and its attempt."""
+    visitor = gate.arrival()
+    pid, parent, attempt = map(int, visitor.says().split())
+    return visitor, pid, parent, attempt
+
+
+def test_a_worker_that_is_killed_is_noticed_and_its_tasks_are_run_by_another(
+    managed, program, own_worker, gate
+):
+    first = own_worker("-c", "1", "-Q", "own", "--prefetch-multiplier", "4")
+    manager = managed()
+    handles = [manager.submit(program.visit_and_tell, gate.address) for _ in range(3)]
+    _, _, parent, _ = arrival(gate)
+    assert parent == first.process.pid
+    first.kill_all()  # with one task under way, and the others in its hands
+    own_worker("-c", "3", "-Q", "own")
+    attempts = []
+    for _ in handles:
+        visitor, _, _, attempt = arrival(gate)
+        attempts.append(attempt)
+        visitor.let_go()
+    assert sorted(attempts) == [1, 1, 2]
+    assert all(handle.result(LIMIT)[0] == "!" for handle in handles)
+    assert manager._runtime.engine.stale_reports == 0
+
+
+def test_children_of_a_dead_worker_leave_as_well(managed, program, own_worker, gate):
+    worker = own_worker("-c", "1", "-Q", "own")
+    manager = managed()
+    handle = manager.submit(program.visit_and_tell.options(max_crashes=1), gate.address)
+    visitor, *_ = arrival(gate)
+    worker.kill()
+    assert visitor.has_left()
+    with pytest.raises(TaskCrashedError, match=r"worker own0@here has not been heard of for 3 s"):
+        handle.result(LIMIT)
+
+
+def test_a_worker_that_is_shut_down_says_good_bye(managed, program, own_worker, gate):
+    worker = own_worker("-c", "1", "-Q", "own")
+    manager = managed(lease=LIMIT)
+    handle = manager.submit(program.visit_and_tell, gate.address)
+    visitor, *_ = arrival(gate)
+    worker.process.terminate()  # it waits for what is under way
+    visitor.let_go()
+    assert handle.result(LIMIT)[0] == "!"
+    worker.process.wait(LIMIT)
+
+
+def test_a_letter_that_comes_twice_is_opened_once(managed, program, own_worker, gate):
+    own_worker("-c", "2", "-Q", "own")
+    manager = managed()
+    executor = manager._runtime.executors["celery"]
+    handle = manager.submit(program.visit_and_tell, gate.address)
+    (flight,) = executor._flights.unopened() or executor._flights.begun()
+    letter = dict(program_letter(executor, handle, flight))
+    visitor, *_ = arrival(gate)
+    program.app.send_task("windlass.run", (letter,), queue="own")
+    last = manager.submit(program.add, 1)  # it comes behind the copy, and there are two processes
+    assert last.result(LIMIT) == 1
+    visitor.let_go()
+    assert handle.result(LIMIT)[2] == 1
+    gate._server.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        gate.arrival()
+
+
+def program_letter(executor, handle, flight):
+    """The letter of a flight once more."""
+    letter = executor._words.letter(flight.call)
+    del letter["metadata"]
+    return {**letter, "key": flight.key, "manager": executor._manager, "max_bytes": 1 << 20}
+
+
+def test_what_is_left_of_a_manager_that_is_gone_is_not_run(managed, program, own_worker, gate):
+    manager = managed()
+    handle = manager.submit(program.visit_and_tell, gate.address)
+    executor = manager._runtime.executors["celery"]
+    letter = program_letter(executor, handle, executor._flights.unopened()[0])
+    manager.stop().result(LIMIT)
+    worker = own_worker("-c", "1", "-Q", "own")
+    letter["key"] = "another.1.1"
+    program.app.send_task("windlass.run", (letter,), queue="own")
+    assert "its manager is gone" in worker.says("letter another.1.1 is dropped")
+
+
+def test_somebody_revokes_a_task(managed, program, own_worker, gate):
+    own_worker("-c", "1", "-Q", "own")
+    manager = managed()
+    handle = manager.submit(program.visit_and_tell, gate.address)
+    visitor, *_ = arrival(gate)
+    executor = manager._runtime.executors["celery"]
+    (flight,) = executor._flights.begun()
+    id = f"{executor._manager}/{flight.key}"
+    program.app.control.revoke(id, terminate=True, signal="SIGKILL")
+    assert visitor.has_left()
+    with pytest.raises(TaskError, match="revoked"):
+        handle.result(LIMIT)
+
+
+# -- nobody there ----------------------------------------------------------------------------------
+
+
+def test_a_worker_without_install_is_named(managed, program, own_worker):
+    own_worker("-c", "1", "-Q", "own", program="plain_program")
+    manager = managed(start_timeout=1.0)
+    handle = manager.submit(program.add, 1)
+    expected = r"\(own0@here\) have no task 'windlass.run': call windlass.celery.install\(app\)"
+    with pytest.raises(TaskError, match=expected):
+        handle.result(LIMIT)
+
+
+def test_a_queue_that_nobody_listens_to_is_told(managed, program, worker, caplog):
+    manager = managed(start_timeout=1.0, queue="nobody")
+    told = Told("no worker has begun add")
+    logging.getLogger("windlass").addHandler(told)
+    handle = manager.submit(program.add, 1)
+    line = told.wait()
+    logging.getLogger("windlass").removeHandler(told)
+    assert "Nobody listens to the queue 'nobody'; there are workers for: celery" in line
+    assert manager.explain(handle).startswith("handed over to 'celery'")
+
+
+class Told(logging.Handler):
+    """Waits for a log line."""
+
+    def __init__(self, text: str) -> None:
+        from queue import SimpleQueue
+
+        super().__init__()
+        self._text, self._found = text, SimpleQueue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self._found.put(record.getMessage())
+
+    def wait(self) -> str:
+        return self._found.get(timeout=LIMIT)
+
+
+def app_at(url: str):
+    from celery import Celery
+
+    app = Celery("elsewhere", broker=url, backend=url)
+    app.conf.broker_connection_timeout = 1
+    return app
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_no_broker(program, server, beside):
+    from windlass.celery import CeleryExecutor
+
+    url = "redis://127.0.0.1:1/0"
+    executor = CeleryExecutor(app_at(url), redis=server.url if beside else None, patience=0.5)
+    with TaskManager(executors={"celery": executor}) as manager:
+        who = r"Celery's broker at redis://.*127.0.0.1:1/0" if beside else "Redis, .*"
+        expected = rf"could not be handed over: {who} cannot be reached: .* refused"
+        with pytest.raises(TaskError, match=expected):
+            manager.submit(program.add, 1).result(LIMIT)
+
+
+def test_a_wrong_password_is_told_at_once(program, own_server):
+    import redis
+
+    from windlass.celery import CeleryExecutor
+
+    with redis.Redis(port=own_server.port) as client:
+        client.config_set("requirepass", "right")
+    url = f"redis://:wrong@127.0.0.1:{own_server.port}/0"
+    executor = CeleryExecutor(app_at(url))
+    with TaskManager(executors={"celery": executor}) as manager:
+        with pytest.raises(TaskError, match="could not be handed over") as caught:
+            manager.submit(program.add, 1).result(5)
+    assert "wrong@" not in str(caught.value)
+
+
+def test_what_is_no_app_and_an_app_without_redis(program):
+    from celery import Celery
+
+    from windlass.celery import CeleryExecutor
+
+    with pytest.raises(TypeError, match="takes a Celery app"):
+        CeleryExecutor("redis://")
+    with pytest.raises(ValueError, match="say redis="):
+        CeleryExecutor(Celery("none", broker="amqp://nowhere"))
+    with pytest.raises(ValueError, match="without slashes"):
+        CeleryExecutor(program.app, name="a/b")
+
+
+# -- Redis itself ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_server(redis_program, tmp_path):
+    server = RedisServer(redis_program, tmp_path, durable=True)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_redis_is_restarted(program, own_server, own_worker, gate, emptied, tmp_path):
+    """With its data, or without: nothing is lost, and what runs goes on."""
+    from windlass.celery import CeleryExecutor
+
+    executor = CeleryExecutor(app_at(own_server.url), lease=5.0)
+    own_worker("-c", "1", address=own_server.url)
+    with TaskManager(executors={"celery": executor}) as manager:
+        once = program.visit_and_tell.options(retry=Retry(retries=0), max_crashes=2)
+        runs, waits = (manager.submit(once, gate.address) for _ in range(2))
+        visitor, *_ = arrival(gate)
+        manager._doors.when(lambda: len(executor._flights) == 2, "handing over").result(LIMIT)
+        own_server.kill()
+        if emptied:
+            shutil.rmtree(tmp_path / "appendonlydir")
+        own_server.start()
+        visitor.let_go()
+        assert runs.result(LIMIT)[2] == 1
+        visitor, *_, attempt = arrival(gate)
+        assert attempt == 1
+        visitor.let_go()
+        assert waits.result(LIMIT)[2] == 1

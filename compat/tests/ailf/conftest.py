@@ -20,7 +20,7 @@ from windlass.testing import VirtualClock, VirtualLoop
 def virtual_time(monkeypatch):
     """The clock of an async test that asks for it, and of the managers it makes."""
     clock = VirtualClock()
-    monkeypatch.setattr("windlass.manager.SystemClock", lambda: clock)
+    monkeypatch.setattr("windlass.composition.SystemClock", lambda: clock)
     return clock
 
 

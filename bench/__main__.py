@@ -10,6 +10,8 @@ from typing import Any
 
 from . import (
     coroutines,
+    durable,
+    durable_peers,
     gates,
     graphs,
     imports,
@@ -23,7 +25,8 @@ from . import (
 )
 from .case import Case, Result, run
 
-FAMILIES = (coroutines, threads, processes, graphs, gates, memory, stores, imports)
+FAMILIES = (coroutines, threads, processes, graphs, gates, memory, stores, durable, imports)
+PEERS = (*peers.CASES, *durable_peers.CASES)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 
 
@@ -57,8 +60,8 @@ def _chosen(options: argparse.Namespace) -> list[Case]:
     """The cases that were asked for: all of them, or what the patterns match."""
     patterns: list[str] = options.cases
     if not patterns:
-        return [*CASES, *peers.CASES] if options.peers or options.list else [*CASES]
-    everything: list[Case] = [*CASES, *peers.CASES]
+        return [*CASES, *PEERS] if options.peers or options.list else [*CASES]
+    everything: list[Case] = [*CASES, *PEERS]
     for pattern in patterns:
         if not any(fnmatchcase(case.name, pattern) for case in everything):
             raise SystemExit(f"there is no case {pattern!r}; see python -m bench --list")
@@ -66,7 +69,7 @@ def _chosen(options: argparse.Namespace) -> list[Case]:
         case
         for case in everything
         if any(fnmatchcase(case.name, pattern) for pattern in patterns)
-        or (options.peers and case in peers.CASES)
+        or (options.peers and case in PEERS)
     ]
 
 

@@ -264,8 +264,8 @@ def _until(condition: Callable[[], bool], patience: float) -> bool:
 
 
 @contextmanager
-def _redis() -> Iterator[str]:
-    """A Redis of our own, with its own defaults."""
+def redis_server() -> Iterator[str]:
+    """A Redis of our own, with its own defaults; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -292,9 +292,9 @@ def row(system: System) -> str:
         return f"| {system.name} | not installed | | | |"
     if system.redis and shutil.which("redis-server") is None:
         return f"| {system.name} | there is no redis-server | | | |"
-    with _redis() if system.redis else tempfile.TemporaryDirectory() as redis:
+    with redis_server() if system.redis else tempfile.TemporaryDirectory() as redis:
         outcome = crash(system, redis)
-    with _redis() if system.redis else tempfile.TemporaryDirectory() as redis:
+    with redis_server() if system.redis else tempfile.TemporaryDirectory() as redis:
         starts, others = deadly(system, redis)
     took = f"{outcome.seconds:.1f} s" if outcome.seconds is not None else f"not in {PATIENCE:.0f} s"
     return (

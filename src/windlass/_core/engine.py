@@ -168,6 +168,9 @@ class Engine(Lifecycle):
             self._vacate(task, now)
         if task.status not in TERMINAL:
             self._finish(task, FAILED, verdict, now, "not stored")
+        key = task.notes.key if task.notes is not None else None
+        if key is not None and self.keys.get(key) is task:
+            del self.keys[key]  # the same work may be asked for again
 
     def retry(
         self,

@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .._core.states import TaskStatus
-from ..errors import StoreError, TaskError
+from ..errors import StoreError, StoreFencedError, TaskError
 from ..ports import Row
 
 if TYPE_CHECKING:
@@ -85,6 +85,19 @@ class Desk:
         """Whoever has rung wants to hear news for a while."""
         self._clients[port] = self._runtime.clock.now()
 
+    def beat(self) -> None:
+        """Show that the leader is alive; and find out whether it still is the leader.
+
+        One that was frozen, and has nothing to write, would not be told by any commit.
+        """
+        if not self._durable.beat():
+            self._durable.journal.fence(
+                StoreFencedError(
+                    "another process has taken the lead, because this one was silent for too long. "
+                    "Start again to work with the file"
+                )
+            )
+
     # -- the thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
@@ -93,7 +106,7 @@ class Desk:
             now = clock()
             if now - beaten >= BEAT_EVERY:
                 beaten = now
-                self._durable.beat()
+                self.beat()
                 for port, seen in tuple(self._clients.items()):
                     if now - seen > _CLIENT_IS_GONE:
                         del self._clients[port]
@@ -127,22 +140,25 @@ class Desk:
             if handle is None:
                 raise TaskError(f"a request of the unknown kind {request.kind!r}")  # noqa: TRY301
             handle(self, *body)
+        except StoreError:  # which is not its fault: it comes again with the next look
+            self._taken.discard(request.number)
+            raise
         except TaskError as error:
             logger.warning("a request of another process is refused: %s", error)
-        finally:
-            with runtime.lock:
-                self._durable.journal.upcoming.handled.append(request.number)
-            runtime.pump.wake()
+        except Exception:
+            logger.exception("a request of another process cannot be understood")
+        with runtime.lock:
+            self._durable.journal.upcoming.handled.append(request.number)
+        runtime.pump.wake()
 
     def _submit(self, *fields: Any) -> None:
         row = Row(*fields)
         durable = self._durable
-        job = durable.mine.get(row.id)
+        job, problem = durable.mine.get(row.id), None
         if job is None or job.seq:
-            job = durable.read(row)
-        else:
-            job.packed = row.call
-        durable.take_in(job)
+            job, problem = durable.read_new(row)
+        job.packed = row.call
+        durable.take_in(job, problem)
 
     def _cancel(self, id: str, cause: str) -> None:
         if (job := self._runtime.find(id)) is not None:

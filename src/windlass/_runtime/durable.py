@@ -62,8 +62,8 @@ class Lease(Protocol):
         """Lead in place of one that is silent."""
         ...
 
-    def beat(self) -> None:
-        """Show that this process is alive."""
+    def beat(self) -> bool:
+        """Show that this process, which leads, is alive; False if another has taken over."""
         ...
 
     def sign_of_life(self) -> object:
@@ -198,6 +198,11 @@ class Durable:
         """The job that ``row`` stands for, as it is; nobody takes it in."""
         return Recovery(self._runtime, self.store, self.records, self.journal).read(row)
 
+    def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
+        """The job that ``row``, which is not stored yet, stands for; and why it cannot run."""
+        recovery = Recovery(self._runtime, self.store, self.records, self.journal)
+        return recovery.read_new(row)
+
     def recall(self, id: str) -> Job | None:
         """A job that only the store knows: one that has ended, or, while we follow, any."""
         row = self.store.rows([id]).get(id)
@@ -314,16 +319,24 @@ class Durable:
         self.store.post_in(connection, "submit", self._codec.encode([*row], job.label))
         self.mine[job.id] = job
 
-    def take_in(self, job: StoredJob) -> None:
+    def take_in(self, job: StoredJob, problem: TaskError | None = None) -> None:
         """Take in a job that came through the store; what is wrong with it becomes its end."""
         runtime = self._runtime
+        if job.id not in runtime.engine.tasks and self.store.rows([job.id]):
+            logger.warning("%s came in again after it had ended, and stays ended", job.label)
+            return
         self.look_for_key(job)
         with runtime.lock:
             now = runtime.clock.now()
             known = holder_of_key(job, runtime.engine.keys)
+            if any(known is refused for refused, _ in self.journal.refused):
+                known = None  # it never was
+            self.journal.pledged.add(cast("StoredJob", known or job))
             if known is None:
                 job.seq = 0
                 try:
+                    if problem is not None:
+                        raise problem
                     runtime.engine.add(job, now)
                 except DuplicateTaskError:
                     logger.warning("%s came in twice, and is one task", job.label)
@@ -332,6 +345,22 @@ class Durable:
                     runtime.engine.restore(job, now, Err(verdict, raised=False))
         if known is not None:
             self.store.write_note(f"alias:{job.id}", known.id)
+            if self.mine.get(job.id) is job:
+                self._follow(job, known)
+
+    def _follow(self, job: StoredJob, known: Job) -> None:
+        """Let ``job``, for which somebody here waits, end as the one that has its key."""
+
+        def end(_: Job) -> None:
+            with self._runtime.lock:
+                if self._runtime.is_over(known):  # or this manager closes, and says no more
+                    job.status, job.outcome, job.told = known.status, known.outcome, known.told
+                watcher, job.watcher = job.watcher, None
+            if watcher is not None:
+                watcher(job)
+
+        if not self._runtime.watch(known, end):
+            end(known)
 
     def keep_checkpoint(self, job: Job, value: Any) -> None:
         """Store the checkpoint of a running job; under the engine's lock."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import SerializationError, TaskDependencyError
 from .arguments import filled
 from .handle import TaskHandle
+from .stored_job import StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -88,3 +89,5 @@ def follow(jobs: Iterable[Job], holders: Mapping[Job, Job], runtime: Runtime) ->
         instead = (holders.get(cast("Job", other), other) for other in job.dependencies)
         job.dependencies = tuple(dict.fromkeys(instead))
         job.args, job.kwargs = filled(job.args, job.kwargs or {}, handle_for)
+        if runtime.durable is not None and isinstance(job, StoredJob):
+            runtime.durable.prepare(job)  # it was packed with what has given way

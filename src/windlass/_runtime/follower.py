@@ -21,6 +21,7 @@ from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
 from ..errors import StoreError, StoreLockedError
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
+from .stored_job import NEVER_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -227,15 +228,24 @@ class Follower:
             except StoreLockedError:
                 raise
             except StoreError as error:
-                for _, _, job, _ in some:
-                    if job is not None:
-                        self._end(job, FAILED, Err(error, raised=False))
+                self._refuse(some, error)
+                raise
             for kind, _, _, promise in some:
                 self._outbox.popleft()
                 if promise is not None and kind == _HANDLED:
                     self._asked.append((self._last, promise))
                 elif promise is not None:
                     promise.keep(None)
+
+    def _refuse(self, some: Sequence[_Outgoing], error: StoreError) -> None:
+        """New tasks that cannot be left never were, and their handles say so; the rest waits."""
+        for _ in some:
+            self._outbox.popleft()
+        self._outbox.extendleft(request for request in reversed(some) if request[2] is None)
+        for _, _, job, _ in some:
+            if job is not None:
+                job.seq = NEVER_STORED
+                self._end(job, FAILED, Err(error, raised=False))
 
     def _catch_up(self) -> None:
         """We lead now: what ended before that, and was not heard of, is in the store alone."""

@@ -28,6 +28,7 @@ import threading
 from collections import deque
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
 
 from .._core.change import Moves
 from ..errors import StoreError, StoreFencedError, StoreLockedError
@@ -121,8 +122,8 @@ class Journal:
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
         """New jobs that could not be stored, for the pump to take back."""
 
-        self.pledged: set[StoredJob] = set()
-        """New jobs that came as requests: whoever left those was told that they are safe."""
+        self.pledged: WeakSet[StoredJob] = WeakSet()
+        """Jobs that requests have become: whoever left those was told that they are safe."""
 
     # -- from the pump's turn, under the engine's lock -----------------------------------------
 
@@ -164,10 +165,7 @@ class Journal:
         if not job.seq:
             self._seq += 1
             job.seq = self._seq
-            if job in self.pledged:
-                self.pledged.discard(job)
-            else:
-                entry.new.append(job)
+            entry.new.append(job)
         entry.inserts[job.seq] = self._records.row(job, offset)
         entry.updates.pop(job.seq, None)  # how it ended before it was retried
         job.packed = None
@@ -256,9 +254,7 @@ class Journal:
                 logger.warning("nothing is stored, and nothing starts, until then: %s", error)
             return 0.0  # the store has waited
         except StoreFencedError as error:
-            logger.error("%s", error)  # noqa: TRY400  # the traceback is of no use to anybody
-            self.sick = error
-            self._on_fenced(error)
+            self.fence(error)
             self._give_up()
             return None
         except StoreError as error:
@@ -275,6 +271,13 @@ class Journal:
         self._wake()
         return None
 
+    def fence(self, error: StoreFencedError) -> None:
+        """Another process leads: say so, once, and have the manager close."""
+        if not isinstance(self.sick, StoreFencedError):
+            logger.error("%s", error)
+            self.sick = error
+            self._on_fenced(error)
+
     def _give_up(self) -> None:
         """What is being tried will never be safe."""
         self._trying = []
@@ -286,10 +289,11 @@ class Journal:
             logger.error("tasks cannot be stored, new ones are refused until that ends: %s", error)
         self.sick = error
         for entry in entries:
-            for job in entry.new:
+            refused = [job for job in entry.new if job not in self.pledged]
+            entry.new = [job for job in entry.new if job in self.pledged]
+            for job in refused:
                 entry.inserts.pop(job.seq, None)
                 self.refused.append((job, error))
-            entry.new = []
         self._wake()
 
     def _batch(self, entries: Sequence[Entry]) -> Batch:

@@ -187,14 +187,15 @@ class Pump:
         runs = self._runs(engine.take(now))
         stops = self._take_stops() if engine.stops else ()
         moves = engine.drain()
-        forgotten = engine.forget_old(now) if engine.retention.due(now) else ()
-        deadline = None  # the timer that is set can only be early
-        if self._timer is None or engine.has_timers:
-            deadline = engine.next_deadline(now, wall)
         entry = None
         if runtime.journal is not None:
             entry = runtime.journal.close_entry(moves, offset)
             entry.runs, entry.stops = runs, stops
+        # What is forgotten loses its dependencies: it is to be written down before.
+        forgotten = engine.forget_old(now) if engine.retention.due(now) else ()
+        deadline = None  # the timer that is set can only be early
+        if self._timer is None or engine.has_timers:
+            deadline = engine.next_deadline(now, wall)
         return Turn(moves, resumed, runs, stops, forgotten, deadline, entry, refused)
 
     def _write(self, turn: Turn, journal: Journal, offset: float) -> None:

@@ -28,6 +28,7 @@ from .stored_job import EXTERNAL, LAST_CHANCE, UNKNOWN, StoredJob
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..errors import TaskError
     from ..ports import Row, Store
     from .job import Job
     from .journal import Journal
@@ -68,13 +69,16 @@ class Recovery:
                 verdict = Err(problem, raised=False) if problem is not None else None
                 if errand:
                     verdict = None
-                elif row.status == RUNNING.value and job.spec.executor != EXTERNAL:
-                    crashed += 1
-                    verdict = verdict or _crashed(job, now)
-                    self._journal.note(job, offset)
+                else:
+                    if row.status == RUNNING.value and job.spec.executor != EXTERNAL:
+                        crashed += 1
+                        _count_crash(job, now)
+                    verdict = verdict or _too_many_crashes(job)
                 if verdict is None and _is_suspect(job):
                     self._set_apart(job, now)
                 runtime.engine.restore(job, now, verdict)
+                if not errand and job.status.value != row.status:
+                    self._journal.note(job, offset)
         if crashed:
             logger.warning(
                 "%d task%s running when the last process that led ended without a word",
@@ -94,10 +98,16 @@ class Recovery:
         known = self._seen.get(id) or cast("Job | None", self._runtime.engine.tasks.get(id))
         if known is None:
             row = self._store.rows([id]).get(id)
+            if row is None and (holder := self._store.read_note(f"alias:{id}")) is not None:
+                return self.resolve(holder)  # it gave way to the task that has its key
             if row is None:
                 raise TaskDependencyError(f"{id!r} has been forgotten: nothing can depend on it")
             known = self._seen[id] = self.read(row)
         return known
+
+    def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
+        """The job that ``row``, which is not stored yet, stands for; and why it cannot run."""
+        return self._records.job(row, self._runtime.wall_offset(), self.resolve)
 
     def read(self, row: Row) -> StoredJob:
         """The job that ``row`` stands for, as it is; nobody takes it in."""
@@ -118,11 +128,20 @@ def _is_suspect(job: StoredJob) -> bool:
     )
 
 
-def _crashed(job: StoredJob, now: float) -> Err | None:
-    """Count that the process of ``job`` died under it; the verdict, if that was the end."""
-    notes, spec = job.noted, job.spec
-    notes.crashes += 1
-    notes.attempts.append(Attempt(job.attempt, job.started_at, now, "crashed", None))
+def _count_crash(job: StoredJob, now: float) -> None:
+    """Note that the process of ``job`` died under it."""
+    job.noted.crashes += 1
+    job.noted.attempts.append(Attempt(job.attempt, job.started_at, now, "crashed", None))
+
+
+def _too_many_crashes(job: StoredJob) -> Err | None:
+    """The verdict on ``job``, if it has crashed once too often.
+
+    There is none before a program comes that has its function, and says how often that is.
+    """
+    notes, spec = job.notes, job.spec
+    if notes is None or not notes.crashes or spec.executor in {EXTERNAL, UNKNOWN}:
+        return None
     if spec.on_crash == "retry" and notes.crashes < spec.max_crashes:
         return None
     times = f"{notes.crashes} times" if notes.crashes > 1 else "once"

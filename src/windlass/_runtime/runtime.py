@@ -189,7 +189,8 @@ class Runtime(Asking, Waiting):
             released: dict[Job, None] = {}
             line = [job]
             while line:
-                if (held := line.pop()).held and held not in released:
+                held = line.pop()
+                if held.held and held.outcome is None and held not in released:
                     released[held] = None
                     held.loop = held.loop or loop
                     line.extend(cast("Iterable[Job]", held.dependencies))

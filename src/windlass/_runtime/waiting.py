@@ -169,8 +169,11 @@ class Waiting(Parts):
         def told(_: Any) -> None:
             if getattr(job, "seq", 0) == NEVER_STORED:
                 promise.break_(error_of(job) or closed_error())
-            else:
+            elif safe.done() or (job.outcome is not None and job.told):
                 promise.keep(handle)
+            else:
+                text = "the manager closed before that. Submit it again to one that is open"
+                promise.break_(StoreError(f"{job.label} was not stored: {text}", job.id))
 
         # One that could not be stored has ended for that, while the rest still waits for the disk.
         if not (self.watch(job, told) and safe._watch(told)):

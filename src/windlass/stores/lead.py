@@ -105,11 +105,15 @@ class Lead:
         finally:
             os.close(file)
 
-    def beat(self) -> None:
-        """Show that this process, which leads, is alive."""
-        if self._file is not None:
-            with suppress(OSError):
-                os.utime(self._file)
+    def beat(self) -> bool:
+        """Show that this process, which leads, is alive; False if another has taken over."""
+        if self._file is None:
+            return False
+        try:
+            os.utime(self._file)
+            return os.path.samestat(os.fstat(self._file), self.path.stat())
+        except OSError:
+            return True  # as far as anybody can tell
 
     def sign_of_life(self) -> object:
         """Something that is different after each ``beat`` of whoever leads."""

@@ -87,7 +87,7 @@ class Call(Protocol):
         ...
 
     def parcel(self) -> Parcel:
-        """The call in a form that can be pickled; raises SerializationError if there is none."""
+        """The call in a form that can travel; raises SerializationError if there is none."""
         ...
 
     def heard(self, kind: str, payload: Any) -> Any:
@@ -108,7 +108,14 @@ class Later(Protocol):
 
 
 class Parcel(Protocol):
-    """A call on its way to another process: picklable, and runs itself over there."""
+    """A call on its way to another process: it runs itself over there."""
+
+    def flat(self) -> tuple[Any, ...]:
+        """What opens it over there, as pickled bytes, and then what that makes it anew of.
+
+        What opens it is the same for many calls, and is learnt only once.
+        """
+        ...
 
 
 @runtime_checkable

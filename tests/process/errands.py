@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import select
 import signal
 import subprocess
@@ -21,6 +22,9 @@ class Parcel:
 
     def __init__(self, function, args, talks):
         self.function, self.args, self.talks = function, args, talks
+
+    def flat(self):
+        return pickle.dumps(Parcel), self.function, self.args, self.talks
 
     def run(self, channel):
         try:

@@ -4,13 +4,17 @@ To pack a function, and to find it again over there, costs more than all else th
 made of. So a function that goes by its name travels as bytes which are made once, and every worker
 remembers what they stand for. What has a state of its own (a bound method, a partial, any object
 that can be called) is packed with each call: no call may see what another one left in it.
+
+For the same reason a parcel travels as a plain tuple: to pickle an object of a class takes three
+times as long.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import DeadlockError
 from .invoke import call
@@ -22,10 +26,8 @@ if TYPE_CHECKING:
     from .._core.outcome import Outcome
     from .cleanups import Cleanups
 
-# How many functions are remembered, here and there; past that, all are learnt anew.
 _MANY = 512
-_going: dict[Any, bytes] = {}
-_come: dict[bytes, Callable[..., Any]] = {}
+"""How many functions are remembered, here and there."""
 
 
 class Channel(Protocol):
@@ -47,7 +49,7 @@ class Channel(Protocol):
 
 
 class TaskParcel:
-    """A task's call, picklable. The receiving worker calls ``run``.
+    """A task's call, which travels ``flat``. The receiving worker calls ``run``.
 
     While it runs over there it is also ``current_task()``'s way to the manager, see ``Link``.
     """
@@ -90,8 +92,10 @@ class TaskParcel:
         self.cleanups: Cleanups | None = None
         self._channel: Channel
 
-    def __reduce__(self) -> Any:
-        return _arrived, (
+    def flat(self) -> tuple[Any, ...]:
+        """See ``ports.Parcel``."""
+        return (
+            _packed(_arrived),
             self.task_id,
             self.name,
             self.attempt,
@@ -147,15 +151,23 @@ def _packed(function: Any) -> Any:
     by_name = isinstance(getattr(function, "__wrapped__", function), (FunctionType, type))
     if not by_name or type(function).__hash__ is None:
         return function
-    packed = _going.get(function)
-    if packed is None:
-        import pickle  # noqa: PLC0415  # a twentieth of the import, and only for what travels
+    return _name_of(function) or function
 
-        packed = pickle.dumps(function, 5)
-        if pickle.loads(packed) is not pickle.loads(packed):  # noqa: S301  # our own
-            return function  # not its name: a copy is made each time
-        _remember(_going, function, packed)
-    return packed
+
+@lru_cache(_MANY)
+def _name_of(function: Callable[..., Any]) -> bytes | None:
+    import pickle  # noqa: PLC0415  # a twentieth of the import, and only for what travels
+
+    packed = pickle.dumps(function, 5)
+    by_name = pickle.loads(packed) is pickle.loads(packed)  # noqa: S301  # our own
+    return packed if by_name else None  # not its name: a copy is made each time
+
+
+@lru_cache(_MANY)
+def _named(packed: bytes) -> Callable[..., Any]:
+    import pickle  # noqa: PLC0415
+
+    return cast("Callable[..., Any]", pickle.loads(packed))  # noqa: S301  # from our own manager
 
 
 def _arrived(
@@ -169,20 +181,8 @@ def _arrived(
 ) -> TaskParcel:
     """The parcel over there."""
     if type(function) is bytes:
-        packed = function
-        function = _come.get(packed)
-        if function is None:
-            import pickle  # noqa: PLC0415
-
-            function = pickle.loads(packed)  # noqa: S301  # from our own manager
-            _remember(_come, packed, function)
+        function = _named(function)
     return TaskParcel(task_id, name, attempt, metadata, restored, function, *rest)
-
-
-def _remember(known: dict[Any, Any], key: Any, value: Any) -> None:
-    if len(known) >= _MANY:
-        known.clear()
-    known[key] = value
 
 
 async def _awaited(awaitable: Any) -> Any:

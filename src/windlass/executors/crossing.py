@@ -1,10 +1,10 @@
 """What can leave this process, and how an outcome comes back.
 
-A call leaves as the pickle of its parcel. An outcome comes back as the pickle of a plain tuple of
-builtins, so that taking it apart can fail in one place only: the user's own result or exception.
-Neither kind of failure may cost more than the one task: a result that refuses to travel becomes a
-SerializationError that names its type, an exception that refuses becomes a RemoteError with its
-type, text and traceback.
+A call leaves as the pickle of its parcel, laid flat. An outcome comes back as the pickle of a plain
+tuple of builtins, so that taking it apart can fail in one place only: the user's own result or
+exception. Neither kind of failure may cost more than the one task: a result that refuses to travel
+becomes a SerializationError that names its type, an exception that refuses becomes a RemoteError
+with its type, text and traceback.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _not_found(thing: types.FunctionType | type) -> str | None:
 def pack_call(call: Call) -> bytes | Err:
     """The call as bytes, or the Err to report in its place."""
     try:
-        return pickle.dumps(call.parcel(), _PROTOCOL)
+        return pickle.dumps(call.parcel().flat(), _PROTOCOL)
     except SerializationError as error:
         return Err(error, raised=False)
     except BaseException as error:  # noqa: BLE001  # a user's __reduce__ may raise anything
@@ -168,7 +168,8 @@ def pack_call(call: Call) -> bytes | Err:
 def run_packed(data: bytes | memoryview, channel: Channel) -> bytes:
     """Over there: run a packed call and pack its outcome. Never raises."""
     try:
-        parcel = pickle.loads(data)  # noqa: S301  # from our own manager
+        opener, *contents = pickle.loads(data)  # noqa: S301  # from our own manager
+        parcel = _opened(opener)(*contents)
     except BaseException as error:  # noqa: BLE001  # a user's __setstate__ may raise anything
         return pickle.dumps((_UNSENDABLE, None, text_of(error)), _PROTOCOL)
     outcome: Outcome
@@ -177,6 +178,10 @@ def run_packed(data: bytes | memoryview, channel: Channel) -> bytes:
     except BaseException as error:  # noqa: BLE001  # the worker outlives whatever a task does
         outcome = Err(error)
     return pack(outcome)
+
+
+_opened = functools.lru_cache(pickle.loads)
+"""What opens parcels, learnt once."""
 
 
 # -- coming back ---------------------------------------------------------------------------------

@@ -284,6 +284,11 @@ class Crew:
             chunk = os.read(worker.process.reports, PIPE_SIZE if worker.heard else _AT_ONCE)
         except BlockingIOError:
             return None
+        if not worker.heard and len(chunk) > HEADER.size:
+            length, serial, kind = HEADER.unpack_from(chunk)
+            if len(chunk) == HEADER.size + length:  # one whole frame, as mostly
+                self._understand(worker, kind, serial, memoryview(chunk)[HEADER.size :])
+                return len(chunk)
         heard: bytes | bytearray = chunk
         if worker.heard:
             heard = worker.heard

@@ -30,6 +30,7 @@ NAMES = {
     "GateChange",
     "InvalidTaskStateError",
     "LiveGate",
+    "LogLine",
     "ManagerClosedError",
     "Metrics",
     "NotDurableError",
@@ -76,8 +77,8 @@ METHODS = {
     },
     "ExternalTask": {
         "as_future", "cancel", "changes", "complete", "done", "ended_by", "exception", "explain",
-        "fail", "id", "info", "name", "output", "progress", "result", "set_progress", "start",
-        "status", "stored",
+        "fail", "id", "info", "log", "name", "output", "progress", "result", "set_progress",
+        "start", "status", "stored",
     },
     "LiveGate": {
         "breaker", "held", "max_pending", "metrics", "name", "rate", "slots", "state", "waiting",
@@ -86,16 +87,17 @@ METHODS = {
     "TaskGroup": {"cancel", "handles", "map", "submit"},
     "TaskHandle": {
         "as_future", "cancel", "changes", "done", "ended_by", "exception", "explain", "id", "info",
-        "name", "output", "progress", "result", "status", "stored",
+        "log", "name", "output", "progress", "result", "status", "stored",
     },
     "TaskManager": {
         "add_gate", "around", "as_completed", "as_executor", "cancel_all", "cancel_task", "changes",
         "cleanup", "draw", "drive", "enqueue", "enqueue_in", "execute_task", "explain", "external",
         "flush", "forget", "gate", "gather", "get_handle", "get_metrics", "get_task",
-        "get_task_error", "get_task_progress", "get_task_result", "get_task_status", "graph",
-        "group", "is_open", "join", "list_tasks", "map", "max_concurrent_tasks", "pause",
-        "register_task", "resume", "retry", "retry_all", "shrink_file", "shutdown", "start", "stop",
-        "submit", "subscribe", "update_task_progress", "wake",
+        "get_task_error", "get_task_log", "get_task_progress", "get_task_result",
+        "get_task_status", "graph", "group", "is_open", "join", "list_tasks", "map",
+        "max_concurrent_tasks", "pause", "register_task", "resume", "retry", "retry_all",
+        "shrink_file", "shutdown", "start", "stop", "submit", "subscribe",
+        "update_task_progress", "wake",
     },
     "Wait": {"done", "result"},
 }  # fmt: skip

@@ -26,6 +26,7 @@ from ._runtime.graph import ref as ref
 from ._runtime.group import TaskGroup as TaskGroup
 from ._runtime.handle import TaskHandle as TaskHandle
 from ._runtime.live_gate import LiveGate as LiveGate
+from ._runtime.log_lines import LogLine as LogLine
 from ._runtime.wait import Wait as Wait
 from .codecs import register_type as register_type
 from .decorators import TaskFunction as TaskFunction

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._core.metrics import Metrics
     from ._core.task import Task
     from ._runtime.job import Job
+    from ._runtime.log_lines import LogLine
     from ._runtime.runtime import Runtime
     from .errors import TaskError
 
@@ -144,6 +145,15 @@ class ById:
         """How far a task is, from 0 to 1, and what it is doing."""
         info = self.get_task(task)
         return (info.progress, info.message) if info is not None else (0.0, "")
+
+    def get_task_log(self, task: TaskHandle[Any] | str, *, since: int = 0) -> list[LogLine]:
+        """What a task has said in the log, by whatever logger, over all its attempts.
+
+        The newest ``keep_lines`` of it, after the line with the number ``since``.
+        """
+        require_count("since", since)
+        job = self._runtime.find(task)
+        return self._runtime.log_of(job, since) if job is not None else []
 
     def update_task_progress(
         self, task: TaskHandle[Any] | str, progress: float, message: str = ""

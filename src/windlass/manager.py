@@ -88,6 +88,7 @@ class TaskManager(ById):
             those that failed or were cancelled; None for ever.
         keep_keys: for how long a task with a key is kept, if that is longer.
         keep_count: how many ended tasks a file keeps; None for all.
+        keep_lines: how many log lines are kept of each task, the newest ones.
         cancel_grace: seconds that a cancelled coroutine gets to clean up.
         max_abandoned_threads: how many threads may go on behind the backs of tasks that were
             stopped; beyond that a stopped call keeps its slot until it returns.
@@ -115,6 +116,7 @@ class TaskManager(ById):
         age_every: float | None = 60.0,
         retention_seconds: float | None = 3600.0,
         retention_count: int | None = 100_000,
+        keep_lines: int = 100,
         cancel_grace: float = 10.0,
         max_abandoned_threads: int = 64,
         max_waiting_threads: int = 256,
@@ -146,6 +148,7 @@ class TaskManager(ById):
         )
         if watchdog is not None:
             require_seconds("watchdog", watchdog)
+        runtime.log_book.most = require_count("keep_lines", keep_lines)
         if file is not None:
             keep_in_file(
                 runtime,

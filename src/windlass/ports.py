@@ -90,6 +90,11 @@ class Call(Protocol):
         """The call in a form that can travel; raises SerializationError if there is none."""
         ...
 
+    @property
+    def last_lines(self) -> Sequence[str]:
+        """What it said last in the log, for the error if its process dies."""
+        ...
+
     def heard(self, kind: str, payload: Any) -> Any:
         """Take a message from the far side: its start, progress, a child, a checkpoint. The reply.
 
@@ -275,12 +280,13 @@ class Update(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of what a task said: a log record, or progress."""
+    """One line of what a task said in the log."""
 
     seq: int
     """The task's."""
     at: float
     kind: str
+    """What else there is to know of it, in the words of the runtime."""
     text: str
 
 
@@ -288,7 +294,8 @@ class Batch:
     """Everything that one commit writes, all or nothing."""
 
     __slots__ = (
-        "checkpoints", "deletes", "handled", "inserts", "lines", "news", "steps", "updates",
+        "checkpoints", "deletes", "handled", "inserts", "lines", "news", "steps", "trims",
+        "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -301,6 +308,8 @@ class Batch:
         self.checkpoints: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, str, bytes]] = []
         self.lines: list[Line] = []
+        self.trims: list[tuple[int, int]] = []
+        """The tasks, by ``seq``, of whose lines only the newest so many stay."""
         self.handled: list[int] = []
         """The requests of the inbox that are done with."""
         self.news: bytes | None = None

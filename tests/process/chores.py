@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import subprocess
 import sys
@@ -89,3 +90,14 @@ class Growing:
 
     def grow(self):
         return grow(self.line)
+
+
+@task(executor="process")
+def say_and_die():
+    logging.getLogger("chores").warning("about to %s", "die")
+    os._exit(3)
+
+
+@task(executor="process")
+def say(text):
+    logging.getLogger("chores").warning(text)

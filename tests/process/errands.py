@@ -45,6 +45,7 @@ class Errand:
     number = 1
     loop = None
     place: Any = None
+    last_lines = ()
 
     def __init__(self, function, *args, talks=False, heard=None):
         self.task_id = f"t{next(_ids)}"

@@ -253,6 +253,7 @@ class Engine(Lifecycle):
             notes.key, notes.parent = old.notes.key, old.notes.parent
             notes.given_back = old.notes.given_back
             notes.checkpoint, notes.steps = old.notes.checkpoint, old.notes.steps
+            notes.log = old.notes.log  # one for all its runs
             notes.attempts = old.notes.attempts.copy()  # what has ended stays as it ended
         self.counts[old.status] -= 1
         self._admit(new, old.status, now, "explicit retry")

@@ -46,6 +46,7 @@ class Notes:
         "failures",
         "given_back",
         "key",
+        "log",
         "message",
         "parent",
         "parked",
@@ -64,6 +65,8 @@ class Notes:
         self.checkpoint: Any = None
         self.steps: dict[str, Any] = {}
         """What its steps returned, by name."""
+        self.log: Any = None
+        """What it has said in the log; the shell's affair."""
         self.failures: int = 0
         self.crashes: int = 0
         self.given_back: int = 0

@@ -15,12 +15,14 @@ from .._core.outcome import Err
 from .._core.record import record
 from .._core.states import FAILED, PENDING, TERMINAL
 from ..errors import (
+    ManagerClosedError,
     TaskDependencyError,
     TaskNotFoundError,
 )
 from .handle import TaskHandle, describe
 from .parts import Parts
 from .stored_job import StoredJob
+from .wait import Promise
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .._core.task import Task
     from ..errors import SerializationError
     from .job import Job
+    from .log_lines import LogLine
 
 logger = logging.getLogger("windlass")
 
@@ -93,6 +96,58 @@ class Asking(Parts):
                     return  # the manager has closed
         finally:
             self.bus.remove(reader)
+
+    def log_of(self, job: Job, since: int = 0) -> list[LogLine]:
+        """What a job has said in the log, as far as that may be known, after the line ``since``."""
+        if self.durable is None or not isinstance(job, StoredJob):
+            return self.log_book.told(job, since)
+        if self.home is None:
+            raise ManagerClosedError(
+                f"the log of {job.label} is in the file: open the manager, or look by "
+                "windlass.observe.TaskFile or `windlass show`",
+                job.id,
+            )
+        return [line for line in self.durable.lines_of(job) if line.number > since]
+
+    async def lines_of(self, job: Job, since: int) -> AsyncIterator[list[LogLine]]:
+        """What a job has said after the line ``since``, and then what it says, until its end."""
+        book = self.log_book
+        book.readers += 1
+        try:
+            while True:
+                seen = book.version
+                with self.lock:
+                    ended = self.me.is_over(job)
+                if self.home is None and self.durable is not None:
+                    return
+                if lines := self.log_of(job, since):
+                    since = lines[-1].number
+                    yield lines
+                if ended:
+                    return
+                await self._more_said(job, seen)
+        finally:
+            book.readers -= 1
+
+    async def _more_said(self, job: Job, seen: int) -> None:
+        """Wait until there may be more to read than at the version ``seen``, or the job is over."""
+        more: Promise[None] = Promise(self.me, f"log of {job.label}")
+
+        def over(_: Any) -> None:
+            more.keep(None)
+
+        def asks() -> bool:
+            if self.log_book.version != seen:
+                more.keep(None)
+            return more.done()
+
+        if self.me.watch(job, over):
+            self.me.add_attendant(asks)
+            try:
+                await more
+            finally:
+                self.me.unwatch(job, over)
+                more.keep(None)
 
     def explain(self, job: Job) -> str:
         """Why a job is not running, or how it ended."""

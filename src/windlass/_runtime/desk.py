@@ -117,6 +117,8 @@ class Desk:
                 logger.warning("requests of other processes wait: %s", error)
             except Exception:
                 logger.exception("a request of another process cannot be understood")
+            if self._runtime.log_book:
+                self._runtime.pump.wake()  # what was said waits for no longer than this
             for port in self._bell.wait(LOOK_EVERY):
                 if port != self._bell.port:
                     self.greet(port)

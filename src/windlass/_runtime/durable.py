@@ -29,6 +29,7 @@ from .entering import holder_of_key
 from .follower import Follower
 from .journal import Journal
 from .keeping import Keep, Sweeper
+from .log_lines import Log
 from .records import Records
 from .recovery import Recovery
 from .stored_job import UNKNOWN, StoredJob
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .._core.task import Task
     from ..ports import Codec, Row, Store
     from .job import Job
+    from .log_lines import LogLine
     from .records import Registry
     from .runtime import Runtime
 
@@ -103,6 +105,7 @@ class Durable:
         self.journal = Journal(
             store, self.records, runtime.clock.now, runtime.pump.wake, runtime.on_fenced
         )
+        self.journal.log_book = runtime.log_book
         self.mine: WeakValueDictionary[str, StoredJob] = WeakValueDictionary()
         """The jobs of this process that went, or go, through the store to whoever leads."""
         self._keys: dict[str, str] = {}
@@ -151,7 +154,7 @@ class Durable:
                 self._keys = dict(self.store.keys())
                 errand = self._role == "errand"
                 recovery = Recovery(runtime, self.store, self.records, self.journal)
-                recovery.run(self.mine, errand=errand)
+                recovery.run(self.mine, self.recall_log, errand=errand)
                 runtime.engine.paused |= errand
             runtime.follower, runtime.journal = None, self.journal
         if self._role != "errand":
@@ -221,9 +224,22 @@ class Durable:
                 known = job
         return cast("Job | None", known)
 
+    def lines_of(self, job: StoredJob) -> list[LogLine]:
+        """What a job has said in the log, as far as that is on disk."""
+        seq = job.seq  # which a follower learns from the store
+        if seq == 0 and (row := self.store.rows([job.id]).get(job.id)) is not None:
+            seq = row.seq
+        return self.records.log(self.store.lines(seq))
+
+    def recall_log(self, job: StoredJob) -> None:
+        """Let what ``job`` says go on where an earlier process has left it."""
+        if job.run and job.noted.log is None and (lines := self.lines_of(job)):
+            job.noted.log = Log(self._runtime.log_book.most, lines)
+
     def revive(self, job: Job) -> None:
         """See to it that a job that has ended in an earlier process can be retried."""
         if isinstance(job, StoredJob) and job.source is not None:
+            self.recall_log(job)
             for other in job.dependencies:
                 self._needed(other.id)
             self.records.revive(job, self._needed)

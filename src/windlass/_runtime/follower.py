@@ -270,6 +270,9 @@ class Follower:
     # -- hearing -------------------------------------------------------------------------------
 
     def _hear(self) -> None:
+        if (book := self._runtime.log_book).readers:  # lines are no news, and may be there
+            book.version += 1
+            self._runtime.pump.wake()
         changes: list[Change | Gap] = []
         for number, packed in self._store.news(self._heard):
             if number > self._heard + 1 and self._heard:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .._core.outcome import Outcome
     from .._core.states import TaskStatus
     from .job import Job
+    from .log_lines import LogLine
     from .runtime import Runtime
 
 R = TypeVar("R")
@@ -119,6 +120,16 @@ class TaskHandle(Wait[R_co]):
             for change in record[seen:]:
                 yield change
             seen = max(seen, len(record))
+
+    async def log(self, since: int = 0) -> AsyncIterator[LogLine]:
+        """What the task has said in the log, from the first line kept and then as it comes.
+
+        It ends when the task has ended. ``since`` is the ``number`` of the last line that is known
+        already, from this process or an earlier one.
+        """
+        async for lines in self._runtime.lines_of(self._job, since):
+            for line in lines:
+                yield line
 
     def explain(self) -> str:
         """Why the task is not running, or how it ended."""

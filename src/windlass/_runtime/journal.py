@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ..ports import Line, Row, Store, Update
     from .desk import Desk
     from .job import Job
+    from .log_lines import LogBook
     from .records import Records
     from .run import Run
     from .stored_job import StoredJob
@@ -58,7 +59,7 @@ class Entry:
 
     __slots__ = (
         "checkpoints", "deletes", "ended", "handled", "inserts", "lines", "moves", "new", "news",
-        "promises", "runs", "steps", "stops", "updates",
+        "promises", "runs", "steps", "stops", "trims", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class Entry:
         self.checkpoints: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, str, bytes]] = []
         self.lines: list[Line] = []
+        self.trims: list[tuple[int, int]] = []
         self.handled: list[int] = []
         self.news: list[Any] = []
         """For the clients: each change as what makes a Change."""
@@ -117,6 +119,7 @@ class Journal:
         self._next = Entry()  # for what is said between two turns
         self.epoch = 0
         self.desk: Desk | None = None
+        self.log_book: LogBook | None = None
         self.sick: StoreError | None = None
         """Why nothing can be stored at present."""
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
@@ -154,6 +157,8 @@ class Journal:
         # retried before it was ever written is written once, as it is now.
         for job in sorted({job.id: job for job in new}.values(), key=_created):
             self.note(job, offset, entry)
+        if self.log_book:
+            self.log_book.hand_over(entry, self._records.line, all_of_them=not self._waiting)
         return entry
 
     def note(self, job: StoredJob, offset: float, entry: Entry | None = None) -> None:
@@ -309,6 +314,7 @@ class Journal:
             batch.checkpoints += entry.checkpoints
             batch.steps += entry.steps
             batch.lines += entry.lines
+            batch.trims += entry.trims
             batch.deletes += entry.deletes
             batch.handled += entry.handled
         if news := [item for entry in entries for item in entry.news]:

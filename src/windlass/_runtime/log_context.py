@@ -1,7 +1,8 @@
 """Every log record that is made inside a task, by whatever logger, says inside which.
 
 It carries ``task_id``, ``task_name`` and ``task_attempt``; None outside tasks, so that a format may
-name them.
+name them. And the task keeps it: see ``log_lines``. A handler could not do that: one that is there
+keeps ``logging.basicConfig()`` from doing anything, and loggers need not pass on what they get.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def install_log_context() -> None:
         if link is not None:
             made.task_id, made.task_name = link.task_id, link.name
             made.task_attempt = link.attempt
+            link.log(made)
         elif not hasattr(made, "task_id"):
             made.task_id = made.task_name = made.task_attempt = None
         return made

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..errors import DeadlockError
 from .invoke import call
 from .log_context import install_log_context
+from .log_lines import said_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from logging import LogRecord
 
     from .._core.outcome import Outcome
     from .cleanups import Cleanups
@@ -129,6 +131,12 @@ class TaskParcel:
 
     def progress(self, fraction: float, message: str) -> None:
         self._channel.send("progress", (fraction, message))
+
+    def log(self, record: LogRecord) -> None:
+        try:
+            self._channel.send("log", said_in(record))
+        except OSError:
+            pass  # the manager is gone, and so is this process in a moment
 
     def checkpoint(self, value: Any) -> None:
         self._channel.send("checkpoint", value)

@@ -19,6 +19,7 @@ from ..errors import (
 from .bus import Bus
 from .load import read_load, require_psutil
 from .lobby import Lobby
+from .log_lines import LogBook
 from .portal import Portal
 from .pump import Pump
 from .stored_job import EXTERNAL, UNKNOWN
@@ -82,6 +83,7 @@ class Parts:
         self.resumptions: dict[Task, Callable[[], None]] = {}
         self.attendants: list[Callable[[], bool]] = []
         self.lobby = Lobby(me)
+        self.log_book = LogBook(self.lock)
         self.asleep: set[object] = set()
         """The runs, and the threads of plain code, that are blocked in one of our waits."""
         self.accepting = False

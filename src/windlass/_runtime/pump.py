@@ -178,6 +178,8 @@ class Pump:
             # Only what is there now: executors may add to it all the time.
             engine.settle([inbox.popleft() for _ in range(len(inbox))], now)
         engine.advance(now, wall)
+        if runtime.log_book:
+            runtime.log_book.take_in()
         if (look := engine.next_look) is not None and look <= now:
             engine.look(runtime.read_load(), now)
         if engine.stale_reports != self._stale_reports:
@@ -212,6 +214,7 @@ class Pump:
         """What is on disk by now may be known, and what it says is to start may start."""
         for entry in journal.take_done():
             self._publish(entry.moves, offset)
+            self._runtime.log_book.version += bool(entry.lines)
             for promise in entry.promises:
                 promise.keep(None)
             if entry.runs:

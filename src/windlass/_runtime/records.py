@@ -27,16 +27,17 @@ from ..errors import (
     TaskDependencyError,
     TaskError,
 )
-from ..ports import Row, Update
+from ..ports import Line, Row, Update
 from .arguments import filled
 from .chunks import ItemHandle, chunk_recipe
 from .handle import Output, TaskHandle
+from .log_lines import LogLine
 from .recipe import Recipe
 from .signature import CallShape
 from .stored_job import EXTERNAL, LAST_CHANCE, UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .._core.change import Transition
     from .._core.outcome import Outcome
@@ -167,6 +168,11 @@ class Records:
     def value(self, value: Any, what: str) -> bytes:
         """A checkpoint, or the result of a step."""
         return self._codec.encode(value, what)
+
+    def line(self, job: StoredJob, line: LogLine) -> Line:
+        """What ``job`` has said in the log."""
+        kind = f"{line.number} {line.attempt} {line.level.replace(' ', '_')} {line.logger}"
+        return Line(job.seq, line.at, _storable(kind), _storable(line.text))
 
     def _options(self, job: StoredJob) -> bytes:
         if job.source is not None:
@@ -321,6 +327,14 @@ class Records:
     def restored(self, data: bytes, what: str) -> Any:
         """A checkpoint, or the result of a step."""
         return self._codec.decode(data, what)
+
+    def log(self, lines: Sequence[tuple[int, Line]]) -> list[LogLine]:
+        """The lines of a task, as it said them."""
+        found: list[LogLine] = []
+        for _, line in lines:
+            number, attempt, level, logger = line.kind.split(" ", 3)
+            found.append(LogLine(int(number), line.at, level, logger, line.text, int(attempt)))
+        return found
 
     def _read(self, data: bytes) -> dict[str, Any]:
         return cast("dict[str, Any]", self._codec.decode(data)) if data else {}

@@ -21,12 +21,13 @@ from .._core.spec import Spec
 from .._core.states import RUNNING, TaskStatus
 from .._core.task import Attempt
 from ..errors import TaskCrashedError, TaskDependencyError
+from .log_lines import last_words
 from .recipe import Recipe
 from .signature import CallShape
 from .stored_job import EXTERNAL, LAST_CHANCE, UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..errors import TaskError
     from ..ports import Row, Store
@@ -50,7 +51,13 @@ class Recovery:
         self._journal = journal
         self._seen: dict[str, StoredJob] = {}
 
-    def run(self, known: Mapping[str, StoredJob], *, errand: bool = False) -> None:
+    def run(
+        self,
+        known: Mapping[str, StoredJob],
+        recall_log: Callable[[StoredJob], None],
+        *,
+        errand: bool = False,
+    ) -> None:
         """Take in everything unfinished; the jobs ``known`` here already stay themselves.
 
         On an ``errand`` nothing is decided about what crashed or cannot be read: that is for a
@@ -66,6 +73,7 @@ class Recovery:
                     before.become(job)
                     job = before
                 self._seen[job.id] = job
+                recall_log(job)
                 verdict = Err(problem, raised=False) if problem is not None else None
                 if errand:
                     verdict = None
@@ -147,4 +155,6 @@ def _too_many_crashes(job: StoredJob) -> Err | None:
     times = f"{notes.crashes} times" if notes.crashes > 1 else "once"
     why = "which is max_crashes" if spec.on_crash == "retry" else "and on_crash is 'fail'"
     text = f"{job.label} was running when its process died, {times}, {why}"
-    return Err(TaskCrashedError(text, job.id), raised=False, crashed=True)
+    if log := last_words(job):
+        text = f"{text}. The last lines of its log:\n" + "\n".join(log)
+    return Err(TaskCrashedError(text, job.id, {"log": log}), raised=False, crashed=True)

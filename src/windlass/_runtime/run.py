@@ -15,10 +15,12 @@ from .._core.states import RUNNING
 from .arguments import filled
 from .current import stopping_error
 from .invoke import begin, call
+from .log_lines import said_in
 from .parcel import TaskParcel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from logging import LogRecord
 
     from .._core.outcome import Outcome
     from .cleanups import Cleanups
@@ -95,21 +97,9 @@ class Run:
         )
 
     def heard(self, kind: str, payload: Any) -> Any:
-        if kind == "started":
-            return self.begun()
-        if kind == "progress":
-            return self.progress(*payload)
-        if kind == "checkpoint":
-            return self.checkpoint(payload)
-        if kind == "cleanup":
-            return self.note_cleanup_errors(payload)
-        if kind == "known step":
-            return self.known_step(payload)
-        if kind == "step":
-            return self.keep_step(*payload)  # a Later: the reply may wait for the disk
-        if kind == "submit":
-            return self.submit(*payload).id
-        raise ValueError(f"a worker sent a message of an unknown kind: {kind!r}")
+        if (take := _MESSAGES.get(kind)) is None:
+            raise ValueError(f"a worker sent a message of an unknown kind: {kind!r}")
+        return take(self, payload)
 
     @property
     def is_on(self) -> bool:
@@ -118,6 +108,10 @@ class Run:
         return job.run == self.number and (
             job.status is RUNNING or job in self.runtime.engine.claimed
         )
+
+    @property
+    def last_lines(self) -> list[str]:
+        return self.runtime.log_book.last(self.job)
 
     # -- as a Link -----------------------------------------------------------------------------
 
@@ -149,6 +143,18 @@ class Run:
     def progress(self, fraction: float, message: str) -> None:
         with self.runtime.lock:
             self.runtime.engine.progress(self.job, fraction, message, self.number)
+
+    def log(self, record: LogRecord) -> None:
+        if self.runtime.log_book.most:
+            self.keep_line(said_in(record))
+
+    def keep_line(self, said: tuple[str, str, str]) -> None:
+        """Keep what was said in the log, here or in a worker."""
+        runtime = self.runtime
+        if runtime.log_book.most:
+            runtime.log_book.hear(self.job, runtime.clock.wall(), said)
+            if runtime.log_book.readers:
+                runtime.pump.wake()
 
     def checkpoint(self, value: Any) -> None:
         runtime = self.runtime
@@ -217,3 +223,15 @@ class Run:
 
     def _await_on_loop(self, awaitable: Any) -> Any:
         return self.runtime.await_on_loop(self, awaitable)
+
+
+_MESSAGES: dict[str, Callable[[Run, Any], Any]] = {
+    "started": lambda run, _: run.begun(),
+    "progress": lambda run, said: run.progress(*said),
+    "log": lambda run, said: run.keep_line(said),
+    "checkpoint": lambda run, value: run.checkpoint(value),
+    "cleanup": lambda run, errors: run.note_cleanup_errors(errors),
+    "known step": lambda run, name: run.known_step(name),
+    "step": lambda run, step: run.keep_step(*step),  # a Later: the reply may wait for the disk
+    "submit": lambda run, child: run.submit(*child).id,
+}

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from .._runtime.job import Job
+    from .._runtime.log_lines import LogLine
     from .._runtime.recipe import Recipe
     from .._runtime.stored_job import StoredJob
     from ..errors import TaskError
@@ -160,6 +161,12 @@ class TaskFile:
         """The error of a task that failed or was cancelled; None for any other."""
         job = self._job(id)
         return error_of(job) if job is not None else None
+
+    def get_task_log(self, id: str, *, since: int = 0) -> list[LogLine]:
+        """What a task has said in the log, after the line with the number ``since``."""
+        row = self._store.rows([id]).get(id)
+        lines = self._records.log(self._store.lines(row.seq)) if row is not None else []
+        return [line for line in lines if line.number > since]
 
     def explain(self, id: str) -> str:
         """Where a task stands and why, as far as the file says; whoever leads may know more."""

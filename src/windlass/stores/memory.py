@@ -123,6 +123,9 @@ class MemoryStore:
             if line.seq in self._tasks:
                 self._last_line += 1
                 self._lines.setdefault(line.seq, []).append((self._last_line, line))
+        for seq, most in batch.trims:
+            if seq in self._lines:
+                self._lines[seq] = self._lines[seq][-most:]
         for number in batch.handled:
             self._requests.pop(number, None)
         if batch.news is not None:

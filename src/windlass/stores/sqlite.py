@@ -57,6 +57,7 @@ _DELETES = (
 _INSERT_CHECKPOINT = statement("insert_checkpoint")
 _INSERT_STEP = statement("insert_step")
 _INSERT_LINE = statement("insert_line")
+_TRIM_LINES = statement("trim_lines")
 _INSERT_NEWS = statement("insert_news")
 _DELETE_OLD_NEWS = statement("delete_old_news")
 _INSERT_REQUEST = statement("insert_request")
@@ -279,6 +280,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     many(_INSERT_CHECKPOINT, batch.checkpoints)
     many(_INSERT_STEP, batch.steps)
     many(_INSERT_LINE, batch.lines)
+    many(_TRIM_LINES, [(seq, seq, most) for seq, most in batch.trims])
     if batch.handled:
         connection.execute(_REMEMBER_LAST_REQUEST)
         many(_DELETE_REQUEST, [(number,) for number in batch.handled])

@@ -66,7 +66,7 @@ def show_task(
     *,
     as_text: Json = False,
 ) -> None:
-    """Show one task: where it stands and why, its attempts, its error and where it was raised.
+    """Show one task: where it stands and why, its attempts, its log, and its error.
 
     Changes nothing. The exit code is 1 if there is no such task.
     """
@@ -81,7 +81,9 @@ def show_task(
             raise typer.Exit(NOT_DONE)
         if as_text:
             found = traceback_of(tasks.get_task_error(id))
-            show_json({**as_json(info), "explanation": tasks.explain(id), "traceback": found})
+            log = [line._asdict() for line in tasks.get_task_log(id)]
+            told = {"explanation": tasks.explain(id), "traceback": found, "log": log}
+            show_json({**as_json(info), **told})
         else:
             show(page_of(tasks, info))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -14,9 +15,8 @@ from .words import ago, at, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
-    from windlass import TaskError, TaskInfo
+    from windlass import LogLine, TaskError, TaskInfo
     from windlass.observe import TaskFile
 
 _RESULT_SHOWN = 2_000
@@ -96,6 +96,7 @@ def page_of(file: TaskFile, info: TaskInfo) -> list[Text]:
             lines.append(
                 Text(f"    {past.number}  {at(past.started_at)}  {past.ended} after {took}{why}")
             )
+    lines += _log(file.get_task_log(info.id))
     error = file.get_task_error(info.id)
     if error is not None:
         lines += [Text(""), Text("  error", "bold red")]
@@ -155,6 +156,23 @@ def _dependencies(file: TaskFile, info: TaskInfo) -> list[Text]:
                 f"  {other.status}",
             )
         )  # fmt: skip
+    return lines
+
+
+def _log(said: Sequence[LogLine]) -> list[Text]:
+    if not said:
+        return []
+    lines = [Text(""), Text("  log", "bold")]
+    if missing := said[0].number - 1:
+        lines.append(Text(f"    … {missing:,} earlier lines were not kept", "dim"))
+    for line in said:
+        first, *rest = line.text.splitlines() or [""]
+        when = f"{datetime.fromtimestamp(line.at, UTC).astimezone():%H:%M:%S}"
+        attempt = f"  attempt {line.attempt}" if line.attempt > 1 else ""
+        lines.append(
+            Text.assemble((f"    {when}{attempt}  ", "dim"), f"{line.level} {line.logger}: {first}")
+        )
+        lines += [Text(f"      {text}") for text in rest]
     return lines
 
 

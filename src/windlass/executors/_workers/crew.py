@@ -399,8 +399,12 @@ class Crew:
         last = worker.process.last_lines()
         tail = f". The last lines of its stderr:\n{last}" if last else ""
         if call is not None:
+            log = list(call.last_lines)
+            said = [line for line in log if line.partition(": ")[2] not in last]
+            if said:
+                tail = "\n".join((". The last lines of its log:", *said)) + tail
             text = f"{story} while it ran {label(call)}{tail}"
-            details = {"pid": pid, "status": status, "stderr": last}
+            details = {"pid": pid, "status": status, "stderr": last, "log": log}
             error = TaskCrashedError(text, call.task_id, details)
             self._report(call, Err(error, raised=False, crashed=True))
         elif not worker.ready:

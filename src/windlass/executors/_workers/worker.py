@@ -169,7 +169,8 @@ class _Line:
     def __init__(self, calls: io.BufferedReader, reports: int) -> None:
         self._calls = calls
         self._reports = reports
-        self.lock = threading.Lock()
+        # What interrupts its holder, a signal's handler or a finalizer, may have to say something.
+        self.lock = threading.RLock()
         self.is_cut = False
 
     def read(self) -> tuple[int, int, bytes]:

@@ -322,6 +322,14 @@ class StoreContract:
         assert numbered[:2] == before
         assert store.lines(1, since=before[-1][0]) == numbered[2:]
 
+    def test_of_lines_the_newest_stay(self, store: Store, commit: Callable[..., None]) -> None:
+        """As many as a batch says, its own among them, and those of other tasks all."""
+        lines = [Line(1 + n % 2, n / 2, "log", f"line {n}") for n in range(8)]
+        commit(inserts=[row(1), row(2)], lines=lines[:6])
+        commit(lines=lines[6:], trims=[(1, 3), (2, 9), (3, 1)])
+        assert [line for _, line in store.lines(1)] == lines[2::2]
+        assert [line for _, line in store.lines(2)] == lines[1::2]
+
     def test_the_oldest_ended_tasks_are_found(
         self, store: Store, commit: Callable[..., None]
     ) -> None:

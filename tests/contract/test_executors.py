@@ -75,27 +75,10 @@ class TestPoolOfProcesses(ExecutorContract):
         return FuturesExecutor(whole_pool())
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    distributed = pytest.importorskip(
-        "distributed", reason="needs Dask to have a cluster: pip install distributed"
-    )
-    import dask
-
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-
-
 class TestDaskCluster(ExecutorContract):
     own_workers = False
     survives_crashes = False  # all that ran in the same process are lost with it
 
     @pytest.fixture
-    def executor(self, cluster):
-        return FuturesExecutor(cluster.get_executor(), slots=2)
+    def executor(self, dask_client):
+        return FuturesExecutor(dask_client.get_executor(), slots=2)

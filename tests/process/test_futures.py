@@ -30,27 +30,10 @@ def processes():
         yield FuturesExecutor(pool)
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    distributed = pytest.importorskip(
-        "distributed", reason="needs a Dask cluster: pip install 'windlass[test]', or distributed"
-    )
-    import dask
-
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, dashboard_address=":0", silence_logs=50
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-
-
 @contextlib.contextmanager
 def made(kind, request):
     if kind == "dask":
-        yield FuturesExecutor(request.getfixturevalue("cluster").get_executor(), slots=4)
+        yield FuturesExecutor(request.getfixturevalue("dask_client").get_executor(), slots=4)
     else:
         with {"threads": threads, "processes": processes}[kind]() as executor:
             yield executor
@@ -162,8 +145,8 @@ async def test_a_broken_pool_is_a_crash():
 
 
 @on_a_loop
-async def test_a_dask_worker_that_dies_is_a_crash(cluster):
-    office = Office(FuturesExecutor(cluster.get_executor(), slots=1))
+async def test_a_dask_worker_that_dies_is_a_crash(dask_client):
+    office = Office(FuturesExecutor(dask_client.get_executor(), slots=1))
     outcome = await office.error(errands.leave, 3)
     assert outcome.crashed
     assert "KilledWorker" in str(outcome.error)

@@ -11,6 +11,8 @@ import textwrap
 import threading
 from pathlib import Path
 
+import pytest
+
 import windlass
 
 SOON = 20
@@ -99,6 +101,20 @@ async def fail_async(text="broken"):
 
 async def forever():
     await asyncio.get_running_loop().create_future()
+
+
+EVERYWHERE = pytest.mark.parametrize("executor", ["async", "thread", "sequential"])
+
+
+def on(executor, function, **options):
+    """``function`` as a task for ``executor``: as a coroutine function where there is a loop."""
+
+    async def coroutine(*args):
+        return function(*args)
+
+    return windlass.task(
+        coroutine if executor == "async" else function, executor=executor, **options
+    )
 
 
 def root_of(error):

@@ -19,18 +19,7 @@ from windlass import (
     task,
 )
 
-from .stage import SOON, Door, Gate, double, double_async, forever, on_a_loop
-
-EVERYWHERE = pytest.mark.parametrize("executor", ["async", "thread", "sequential"])
-
-
-def on(executor, function, **options):
-    """``function`` as a task for ``executor``: as a coroutine function where there is a loop."""
-
-    async def coroutine(*args):
-        return function(*args)
-
-    return task(coroutine if executor == "async" else function, executor=executor, **options)
+from .stage import EVERYWHERE, SOON, Door, Gate, double, double_async, forever, on, on_a_loop
 
 
 @EVERYWHERE

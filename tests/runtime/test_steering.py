@@ -10,7 +10,7 @@ import pytest
 
 from windlass import ManagerClosedError, Retry, TaskManager, current_task, task
 
-from .stage import SOON, Door, double, double_async, fail, on_a_loop
+from .stage import EVERYWHERE, SOON, Door, double, double_async, fail, on, on_a_loop
 
 
 @on_a_loop
@@ -47,15 +47,7 @@ def test_pausing_before_opening_and_from_other_threads():
 
 # -- around --------------------------------------------------------------------------------------
 
-EVERYWHERE = pytest.mark.parametrize("executor", ["async", "thread", "sequential"])
 who = contextvars.ContextVar("who", default=None)
-
-
-def on(executor, function, **options):
-    async def coroutine(*args):
-        return function(*args)
-
-    return task(coroutine if executor == "async" else function, executor=executor, **options)
 
 
 @EVERYWHERE

@@ -112,10 +112,10 @@ async def _taskiq(address: str, count: int) -> Sample:
     task = broker.register_task(empty_async, task_name="empty")
     await broker.startup()
     receiver = asyncio.create_task(run_receiver_task(broker, max_async_tasks=AT_ONCE))
-    await (await task.kiq()).wait_result(check_interval=SOON)
+    await (await task.kiq()).wait_result()
     with Stopwatch() as watch:
         for kicked in [await task.kiq() for _ in range(count)]:
-            await kicked.wait_result(check_interval=SOON)
+            await kicked.wait_result()
     receiver.cancel()
     with suppress(asyncio.CancelledError):
         await receiver

@@ -78,7 +78,7 @@ class Server:
     def refusal(self, error: Exception) -> Exception:
         """What to raise, at the beginning, for what the server has answered, or not."""
         redis = driver()
-        text = str(error)
+        text = str(error).rstrip(".")
         if isinstance(error, redis.AuthenticationError) or text.startswith(("NOAUTH", "NOPERM")):
             return PermissionError(
                 f"the Redis server at {self.address} refuses the password or the user: {text}. "

@@ -1,0 +1,134 @@
+"""A real Redis server, and consumers in processes of their own."""
+
+import asyncio
+import inspect
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
+
+_PROGRAM = Path(__file__).parent / "agent_program.py"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an async test on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    given = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(pyfuncitem.obj(**given))
+    return True
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """Whatever a test starts is over when it ends."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive(), thread
+
+
+@pytest.fixture(scope="session")
+def redis_program() -> str:
+    pytest.importorskip("redis", reason="needs the Redis client: pip install 'windlass[redis]'")
+    program = find_redis_server()
+    if program is None:
+        pytest.skip(HOW_TO_GET_ONE)
+    return program
+
+
+@pytest.fixture(scope="session")
+def standing_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
+    server = RedisServer(redis_program, tmp_path_factory.mktemp("redis"), durable=False)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(standing_server) -> RedisServer:
+    """A server that many tests share, empty."""
+    import redis
+
+    with redis.Redis(port=standing_server.port) as client:
+        client.flushall()
+    return standing_server
+
+
+@pytest.fixture
+def redis_client(server) -> Iterator[object]:
+    """Redis as those see it who know nothing of Windlass."""
+    import redis
+
+    with redis.Redis(port=server.port, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture
+def mortal(redis_program, tmp_path) -> Iterator[RedisServer]:
+    """A server of one's own, to be killed; what it has confirmed is on disk."""
+    server = RedisServer(redis_program, tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+class Consumer:
+    """A process that listens."""
+
+    def __init__(self, url: str, file: object, record: Path) -> None:
+        self._ready = False
+        self.log = record.with_suffix(".log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", str(_PROGRAM), url, str(file), str(record)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+        )
+
+    def is_ready(self) -> None:
+        """Wait until it listens."""
+        assert self._process.stdout is not None
+        if not self._ready:
+            self._ready = self._process.stdout.readline() == b"ready\n"
+        assert self._ready
+
+    def kill(self) -> None:
+        """Kill it, without a word."""
+        self._process.kill()
+        self._bury()
+
+    def leave(self) -> int:
+        """Let it end in order; its exit code."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(20)
+        return self._bury()
+
+    def _bury(self) -> int:
+        code = self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self.log):
+            assert pipe is not None
+            pipe.close()
+        return code
+
+
+@pytest.fixture
+def consumers(tmp_path) -> Iterator[Callable[..., Consumer]]:
+    """Starts consumers; those that are left at the end are killed."""
+    started: list[Consumer] = []
+
+    def start(url: str, file: object = "-") -> Consumer:
+        started.append(Consumer(url, file, tmp_path / "record.txt"))
+        return started[-1]
+
+    yield start
+    for consumer in started:
+        if consumer._process.poll() is None:
+            consumer.kill()

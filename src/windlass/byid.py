@@ -215,7 +215,11 @@ class ById:
         return self._runtime.explain(self._job(task))
 
     def get_metrics(self) -> Metrics:
-        """Figures about all tasks that are remembered."""
+        """Figures about all tasks that are remembered.
+
+        Where another process leads the file, they are its: it is asked, and given a moment.
+        StoreError says that it does not answer, or that nobody leads.
+        """
         return self._runtime.metrics()
 
     def cleanup(

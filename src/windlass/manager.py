@@ -390,8 +390,11 @@ class TaskManager(ById):
 
     def gate(self, name: str) -> LiveGate:
         """The gate called ``name``, to look at and to change: ``manager.gate("api").slots = 4``."""
-        if name not in self._runtime.engine.turnstiles.all:
-            known = ", ".join(map(repr, sorted(self._runtime.engine.turnstiles.all))) or "none"
+        there: Mapping[str, object] = self._runtime.engine.turnstiles.all
+        if name not in there and self._runtime.follower is not None:
+            there = self._runtime.metrics().gates
+        if name not in there:
+            known = ", ".join(map(repr, sorted(there))) or "none"
             raise ValueError(f"there is no gate {name!r}; there are: {known}")
         return LiveGate(self._runtime, name)
 

@@ -161,7 +161,9 @@ class Asking(Parts):
             return explain(self.engine, job, self.clock.now(), self.clock.wall())
 
     def metrics(self) -> Metrics:
-        """Figures about everything."""
+        """Figures about everything: those of the leader, where another process leads."""
+        if self.follower is not None:
+            return self.follower.metrics()
         abandoned = sum(e.figures().get("abandoned", 0) for e in self.executors.values())
         with self.lock:
             return measure(

@@ -38,12 +38,12 @@ class Buffer:
     __slots__ = ("_items", "_limit", "_missed", "dropped")
 
     def __init__(self, limit: int) -> None:
-        self._items: deque[Change | GateChange] = deque()
+        self._items: deque[Heard] = deque()
         self._limit = limit
         self._missed = 0
         self.dropped = 0
 
-    def extend(self, changes: Sequence[Change | GateChange]) -> None:
+    def extend(self, changes: Sequence[Heard]) -> None:
         """Add ``changes``."""
         self._items.extend(changes)
         while len(self._items) > self._limit:
@@ -201,12 +201,12 @@ class Bus:
                     listener.buffer.extend(changes)
                 listener.wake()
 
-    def tell(self, changes: Sequence[Change | GateChange | Gap]) -> None:
+    def tell(self, changes: Sequence[Heard]) -> None:
         """Tell everybody of changes that happened in another process."""
         for listener in self._listeners:
             if listener.wants_all():
                 with self.lock:
-                    listener.buffer.extend([c for c in changes if not isinstance(c, Gap)])
+                    listener.buffer.extend(changes)
                 listener.wake()
 
     def wake_observer(self) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.states import TaskStatus
 from ..errors import StoreError, StoreFencedError, TaskError
 from ..ports import Row
+from .questions import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -173,11 +174,11 @@ class Desk:
     def _cleanup(self, older_than: float, statuses: list[str], keep: int) -> None:
         self._runtime.cleanup(older_than, {TaskStatus(status) for status in statuses}, keep)
 
-    def _explain(self, question: str, id: str) -> None:
-        job = self._runtime.find(id)
-        answer = self._runtime.explain(job) if job is not None else ""
-        self._store.write_note(f"answer:{question}", answer)
-        self.tell_clients()
+    def _question(self, number: str, asked_at: float, what: str, *about: Any) -> None:
+        told = answer(self._runtime, asked_at, what, *about)
+        if told is not None:
+            self._store.write_note(f"answer:{number}", told)
+            self.tell_clients()
 
     def _retry(self, id: str, downstream: bool) -> None:  # noqa: FBT001  # as it was packed
         if (job := self._runtime.find(id)) is not None:
@@ -189,6 +190,6 @@ _KINDS: Mapping[str, Callable[..., None]] = {
     "cancel": Desk._cancel,
     "execute": Desk._execute,
     "cleanup": Desk._cleanup,
-    "explain": Desk._explain,
+    "question": Desk._question,
     "retry": Desk._retry,
 }

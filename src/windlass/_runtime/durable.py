@@ -64,6 +64,11 @@ class Lease(Protocol):
         """Lead in place of one that is silent."""
         ...
 
+    @property
+    def taken(self) -> bool:
+        """Whether anybody leads."""
+        ...
+
     def beat(self) -> bool:
         """Show that this process, which leads, is alive; False if another has taken over."""
         ...
@@ -189,6 +194,10 @@ class Durable:
         self.journal.stop()
         self._lease.release()
         self.store.close()
+
+    def is_led(self) -> bool:
+        """Whether any process leads."""
+        return self._lease.taken
 
     def wake(self) -> None:
         """Look at once for what other transactions have left in the store."""

@@ -11,23 +11,25 @@ never to), and its jobs go on in its own engine.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._core.change import Change, Gap
+from .._core.change import Change, Gap, GateChange
 from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
 from ..errors import StoreError, StoreLockedError
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
+from .questions import Questions, read_metrics
 from .stored_job import NEVER_STORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from .._core.metrics import Metrics
     from ..ports import Codec, Store
     from .bell import Bell
+    from .bus import Heard
     from .durable import Durable
     from .runtime import Runtime
     from .stored_job import StoredJob
@@ -40,7 +42,6 @@ _ANSWER_EVERY = 0.05
 _HANDLED = "?"
 _FLUSHES = ("", _HANDLED)
 _AT_ONCE = 500
-_NAP, _PATIENCE = 0.01, 300
 _RESYNC_EVERY = 5.0
 SILENT = 10.0
 """After so many seconds without a sign of life the leader is replaced."""
@@ -73,6 +74,7 @@ class Follower:
         """Whether this process leads by now, and the thread is gone."""
         self._open: dict[str, StoredJob] = {}
         """The tasks of this process that have not ended, as far as it knows."""
+        self._questions = Questions(store, durable.is_led)
         self._asked: list[tuple[int, Promise[Any]]] = []
         """What is to be told when the request of that number has been handled."""
         self._last = 0
@@ -124,16 +126,15 @@ class Follower:
 
     def explain(self, job: StoredJob) -> str:
         """What the leader says of ``job``; it is given a moment."""
-        question = os.urandom(8).hex()
-        self.ask("explain", question, job.id)
-        nap = threading.Event()
-        for _ in range(_PATIENCE):
-            answer = self._store.read_note(f"answer:{question}")
-            if answer is not None:
-                self._store.write_note(f"answer:{question}", None)
-                return answer or f"{job.status}, and the leader does not know it yet"
-            nap.wait(_NAP)
-        return f"{job.status}; the process that leads does not answer"
+        try:
+            told = self._questions.ask(self._runtime, self.ask, "explain", job.id)
+        except StoreError as error:
+            return f"{job.status}; {error}"
+        return told or f"{job.status}, and the leader does not know it yet"
+
+    def metrics(self) -> Metrics:
+        """The leader's figures; it is given a moment."""
+        return read_metrics(self._questions.ask(self._runtime, self.ask, "metrics"))
 
     def retry(self, job: StoredJob, *, downstream: bool) -> StoredJob:
         """Have an ended job given another run; what stands for that."""
@@ -196,6 +197,8 @@ class Follower:
         if now - self._greeted >= BEAT_EVERY or not self._leader:
             self._greeted = now
             self._greet()
+        if self._leader in callers:
+            self._questions.ring()
         if self._leader in callers or now - self._looked >= LOOK_EVERY:
             self._looked = now
             self._hear()
@@ -273,19 +276,16 @@ class Follower:
         if (book := self._runtime.log_book).readers:  # lines are no news, and may be there
             book.version += 1
             self._runtime.pump.wake()
-        changes: list[Change | Gap] = []
+        changes: list[Heard] = []
         for number, packed in self._store.news(self._heard):
             if number > self._heard + 1 and self._heard:
                 changes.append(Gap(number - self._heard - 1))
                 self._look_for_all()
             self._heard = number
             for item in self._codec.decode(packed, "news"):
-                id, name, kind, before, after, at, attempt, cause = item
-                change = Change(
-                    id, name, kind, _status(before), TaskStatus(after), at, attempt, cause
-                )
-                changes.append(change)
-                self._apply(change)
+                changes.append(change := _change(item))
+                if isinstance(change, Change):
+                    self._apply(change)
         if changes:
             self._runtime.bus.tell(changes)
 
@@ -342,5 +342,10 @@ class Follower:
             self._runtime.pump.wake()
 
 
-def _status(value: str | None) -> TaskStatus | None:
-    return TaskStatus(value) if value is not None else None
+def _change(item: list[Any]) -> Change | GateChange:
+    """What the leader has told of a task, or of a gate."""
+    if len(item) == len(GateChange._fields):
+        return GateChange(*item)
+    id, name, kind, before, after, *rest = item
+    was = TaskStatus(before) if before is not None else None
+    return Change(id, name, kind, was, TaskStatus(after), *rest)

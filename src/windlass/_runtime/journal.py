@@ -30,7 +30,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
-from .._core.change import Moves
+from .._core.change import GateChange, Moves
 from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch
 
@@ -141,6 +141,7 @@ class Journal:
         entry.moves = moves
         if self.desk is not None and self.desk.has_clients:
             entry.news = [self._records.news(move, offset) for move in moves]
+            entry.news += [[*GateChange.of(move, offset)] for move in moves.circuits]
         new: list[StoredJob] = []
         update, updates = self._records.update, entry.updates
         job: StoredJob

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from .._core.flow import Adaptive, Breaker, Rate
 from .._core.metrics import GateMetrics
 from .._numbers import require_count
+from ..errors import StoreError
 from .load import require_psutil
 
 if TYPE_CHECKING:
     from .._core.meters import CircuitState
+    from .._core.turnstile import Turnstile
     from .runtime import Runtime
 
 
@@ -19,6 +21,9 @@ class LiveGate:
 
     What is set holds from the next task on; those that are behind the gate already are not
     disturbed.
+
+    Where another process leads the file, the figures are its, and come with StoreError if it does
+    not answer. What is set holds when this process leads, and so does ``breaker``.
     """
 
     __slots__ = ("_name", "_runtime")
@@ -40,8 +45,24 @@ class LiveGate:
 
     def metrics(self) -> GateMetrics:
         """Its figures."""
+        if self._runtime.follower is not None:
+            told = self._runtime.metrics().gates.get(self._name)
+            if told is None:
+                raise StoreError(f"the process that leads the file has no gate {self._name!r}")
+            return told
         with self._runtime.lock:
-            return GateMetrics.of(self._runtime.engine.turnstiles.all[self._name])
+            return GateMetrics.of(self._here)
+
+    @property
+    def _here(self) -> Turnstile:
+        """The gate as this process has it."""
+        found = self._runtime.engine.turnstiles.all.get(self._name)
+        if found is None:
+            raise StoreError(
+                f"the gate {self._name!r} is one of the process that leads the file, and this one "
+                "has none of that name: change it there, or give this manager one with gates=[...]"
+            )
+        return found
 
     @property
     def slots(self) -> int | None:
@@ -71,7 +92,7 @@ class LiveGate:
     def breaker(self) -> Breaker | None:
         """Its circuit breaker."""
         with self._runtime.lock:
-            return self._runtime.engine.turnstiles.all[self._name].breaker
+            return self._here.breaker
 
     @property
     def max_pending(self) -> int | None:
@@ -83,7 +104,7 @@ class LiveGate:
         if most is not None:
             require_count("max_pending", most, least=1)
         with self._runtime.lock:
-            self._runtime.engine.turnstiles.all[self._name].max_pending = most
+            self._here.max_pending = most
         self._runtime.pump.wake()
 
     @property
@@ -104,6 +125,5 @@ class LiveGate:
     def _change(self, **changes: Any) -> None:
         runtime = self._runtime
         with runtime.lock:
-            turnstiles = runtime.engine.turnstiles
-            turnstiles.change(turnstiles.all[self._name], runtime.clock.now(), **changes)
+            runtime.engine.turnstiles.change(self._here, runtime.clock.now(), **changes)
         runtime.pump.wake()

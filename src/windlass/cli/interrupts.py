@@ -19,6 +19,8 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
+from windlass import StoreError
+
 if TYPE_CHECKING:
     from windlass import TaskManager
 
@@ -104,7 +106,10 @@ class Interrupts:
 
 def _busy(manager: TaskManager) -> int:
     """How many tasks run and do not merely wait for others, which may never start."""
-    return sum(pool.taken for pool in manager.get_metrics().executors.values())
+    try:
+        return sum(pool.taken for pool in manager.get_metrics().executors.values())
+    except StoreError:  # another process leads its file, so none of them runs here
+        return 0
 
 
 def _signal_main_thread() -> None:

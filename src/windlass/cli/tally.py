@@ -15,7 +15,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from windlass import Change, Gap, TaskManager, TaskStatus
+from windlass import Change, Gap, StoreError, TaskManager, TaskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -197,7 +197,10 @@ class Tally:
         if not self._to_heal or (began < self._heal_at and not at_last):
             return
         for manager in list(self._to_heal):
-            by_status = manager.get_metrics().by_status
+            try:
+                by_status = manager.get_metrics().by_status
+            except StoreError:  # another process leads its file, and does not answer
+                continue
             running = {info.id: info for info in manager.list_tasks(status=TaskStatus.RUNNING)}
             with self.lock:
                 me = self._managers[manager]

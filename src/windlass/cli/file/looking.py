@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from windlass import TaskStatus
+from windlass import StoreError, TaskManager, TaskStatus
 
 from ..marks import COUNTED, MARKS, count_of
 from .command import NOT_DONE, File, Json, looking_at, show, show_json
 from .page import as_json, lines_of, page_of, traceback_of
 from .words import lasting, size
+
+if TYPE_CHECKING:
+    from windlass import Metrics
+    from windlass.observe import TaskFile
 
 _MOST = 50
 _SPANS = {60: "minute", 3_600: "hour", 86_400: "day"}
@@ -89,9 +93,13 @@ def show_task(
 
 
 def stats(file: File, *, as_text: Json = False) -> None:
-    """Count the tasks in a file, by status and by function, and tell how fast they end."""
+    """Count the tasks in a file, by status and by function, and tell how fast they end.
+
+    The program that leads the file, if one does, is asked for its slots and gates.
+    """
     with looking_at(file, "stats") as tasks:
         state, statistics = tasks.state(), tasks.statistics()
+        live, silence = _asked(tasks)
         if as_text:
             show_json(
                 {
@@ -111,6 +119,7 @@ def stats(file: File, *, as_text: Json = False) -> None:
                     "size": state.size,
                     "log_size": state.log_size,
                     "unused": state.unused,
+                    "live": _as_json(live) if live is not None else None,
                 }
             )
             return
@@ -145,4 +154,63 @@ def stats(file: File, *, as_text: Json = False) -> None:
         log = f"; {size(state.log_size)} of log" if state.log_size else ""
         lines: list[Text | Table] = [head, Text("")]
         lines += [table, Text("")] if functions else []
-        show([*lines, Text(f"ended: {ended}"), Text(f"size: {room}{log}")])
+        lines += [Text(f"ended: {ended}"), Text(f"size: {room}{log}")]
+        if live is not None:
+            lines += _live(live)
+        elif silence:
+            lines.append(Text(f"the program that leads: {silence}", "yellow"))
+        show(lines)
+
+
+def _asked(tasks: TaskFile) -> tuple[Metrics | None, str]:
+    """What the program that leads says of itself; or why it does not, if there is one."""
+    if not tasks.is_led:
+        return None, ""
+    manager = TaskManager(tasks.path, role="client", watchdog=None)
+    try:
+        manager.start().result()
+        return manager.get_metrics(), ""
+    except StoreError as error:
+        return None, error.message
+    finally:
+        manager.stop().result()
+
+
+def _as_json(live: Metrics) -> dict[str, Any]:
+    return {
+        "slots": live.slots,
+        "taken": live.taken,
+        "queued": live.queued,
+        "paused": live.paused,
+        "executors": {
+            name: {"slots": pool.slots, "taken": pool.taken, "queued": sum(pool.queued.values())}
+            for name, pool in live.executors.items()
+        },
+        "gates": {
+            name: {
+                "slots": gate.slots,
+                "held": gate.held,
+                "waiting": gate.waiting,
+                "refused": gate.refused,
+                "state": gate.state,
+            }
+            for name, gate in live.gates.items()
+        },
+    }
+
+
+def _live(live: Metrics) -> list[Text]:
+    """The slots and the gates of the program that leads, where anything is to be seen of them."""
+    paused = "; paused" if live.paused else ""
+    lines = [Text(f"slots: {live.taken} of {live.slots} taken, {live.queued:,} in line{paused}")]
+    for name, pool in live.executors.items():
+        if queued := sum(pool.queued.values()):
+            lines.append(Text(f"  {name}: {pool.taken} of {pool.slots} taken, {queued:,} in line"))
+    for name, gate in live.gates.items():
+        of = f" of {gate.slots}" if gate.slots is not None else ""
+        state = f", {gate.state}" if gate.state is not None else ""
+        refused = f", {gate.refused:,} refused" if gate.refused else ""
+        lines.append(
+            Text(f"gate {name}: {gate.held}{of} taken, {gate.waiting:,} waiting{refused}{state}")
+        )
+    return lines

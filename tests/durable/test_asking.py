@@ -1,0 +1,145 @@
+"""What a client, or any process that follows, reads of what only the leader knows."""
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from runtime.stage import on_a_loop
+
+from windlass import Breaker, Gap, Gate, GateChange, Rate, StoreError, TaskManager, TaskStatus, task
+from windlass._runtime import questions
+from windlass.cli.app import app
+from windlass.observe import TaskFile
+
+from .stage import add, door, doors, read
+
+GATES = [
+    Gate("api", slots=2, rate=Rate(5, per=60.0, burst=3), max_pending=9),
+    Gate("bank", breaker=Breaker(1, reset=60)),
+]
+
+
+@task(gates=["api"])
+async def call(name="door"):
+    return await doors[name]()
+
+
+@task(gates=["bank"])
+async def break_it():
+    raise ConnectionError("closed on Sundays")
+
+
+@on_a_loop
+async def test_a_client_has_the_figures_of_the_leader(jobs):
+    hold = door()
+    async with (
+        TaskManager(jobs, gates=GATES, max_concurrent_tasks=7) as leader,
+        TaskManager(jobs, role="client") as tm,
+    ):
+        await tm.submit(add, 1)
+        first, second, third = [await tm.enqueue(call) for _ in range(3)]
+        await hold.came(2)
+        told = tm.get_metrics()
+        assert told == leader.get_metrics()
+        assert told.by_status[TaskStatus.RUNNING] == 2
+        assert (told.slots, told.taken) == (7, 2)
+        assert told.gates["api"].rate == Rate(5, per=60.0, burst=3)
+        assert told.running_time["add"].count == 1
+        assert (
+            told.executors["async"].queued.keys()
+            == leader.get_metrics().executors["async"].queued.keys()
+        )
+        gate = tm.gate("api")
+        assert (gate.slots, gate.held, gate.waiting, gate.max_pending) == (2, 2, 1, 9)
+        assert "2 of 2 taken, 1 waiting" in repr(gate)
+        assert tm.gate("bank").state == "closed"
+        assert "gate `api`" in tm.explain(third)
+        assert read(jobs, "SELECT * FROM windlass_notes WHERE name LIKE 'answer:%'") == []
+        with pytest.raises(ValueError, match="there is no gate 'apj'; there are: 'api', 'bank'"):
+            tm.gate("apj")
+        with pytest.raises(StoreError, match="one of the process that leads"):
+            gate.slots = 4
+        hold.open()
+        await tm.gather(first, second, third)
+
+
+@on_a_loop
+async def test_a_client_hears_of_breakers_and_of_what_it_missed(jobs):
+    async with TaskManager(jobs, gates=GATES), TaskManager(jobs, role="client") as tm:
+        heard, broken = [], asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def note(batch):
+            heard.extend(batch)
+            if any(isinstance(one, GateChange) for one in batch):
+                loop.call_soon_threadsafe(broken.set)
+
+        tm.subscribe(note)
+        await tm.gather(tm.submit(break_it), return_errors=True)
+        await broken.wait()
+        (change,) = [one for one in heard if isinstance(one, GateChange)]
+        assert (change.gate, change.before, change.after) == ("bank", "closed", "open")
+        changes = tm.changes()
+        coming = asyncio.ensure_future(anext(changes))
+        await asyncio.sleep(0)
+        tm._runtime.bus.tell([Gap(3)])
+        assert await coming == Gap(3)
+        await changes.aclose()
+
+
+@on_a_loop
+async def test_with_nobody_there_the_answer_says_so(jobs):
+    async with TaskManager(jobs) as tm:
+        handle = await tm.enqueue(add.options(delay=3600), 1)
+        await tm.shutdown(wait=False)
+    async with TaskManager(jobs, role="client") as tm:
+        with pytest.raises(StoreError, match="no process leads the file at present"):
+            tm.get_metrics()
+        with pytest.raises(StoreError, match="no process leads"):
+            tm.gate("api")
+        assert tm.explain(handle.id).startswith("pending; no process leads the file")
+        assert [info.id for info in tm.list_tasks()] == [handle.id]
+    assert read(jobs, "SELECT * FROM windlass_requests") == []
+
+
+@on_a_loop
+async def test_a_leader_that_does_not_answer_is_not_waited_for_long(jobs, monkeypatch):
+    monkeypatch.setattr(questions, "PATIENCE", 0.2)
+    async with TaskManager(jobs) as leader, TaskManager(jobs, role="client") as tm:
+        desk = leader._runtime.durable._desk
+        look, desk.look = desk.look, lambda: None
+        with pytest.raises(StoreError, match=r"has not answered for 0.2 s.*doctor"):
+            tm.get_metrics()
+        desk.look = look
+        await tm.flush(handled=True)
+        # The question was too old by then, and left nothing behind.
+        assert read(jobs, "SELECT * FROM windlass_notes WHERE name LIKE 'answer:%'") == []
+        assert tm.get_metrics().total == 0
+
+
+def test_stats_shows_slots_and_gates_while_a_program_runs(jobs, capsys):
+    hold = []
+
+    async def live():
+        hold.append(door())
+        async with TaskManager(jobs, gates=GATES) as tm:
+            handles = [await tm.enqueue(call) for _ in range(3)]
+            await hold[0].came(2)
+            await asyncio.to_thread(app, ["stats", str(jobs)], standalone_mode=False)
+            await asyncio.to_thread(app, ["stats", str(jobs), "--json"], standalone_mode=False)
+            hold[0].open()
+            await tm.gather(*handles)
+
+    asyncio.run(live())
+    text, _, told = capsys.readouterr().out.partition("{")
+    assert "slots: 2 of 100 taken" in text
+    assert "gate api: 2 of 2 taken, 1 waiting" in text
+    assert "gate bank: 0 taken, 0 waiting, closed" in text
+    live = json.loads("{" + told)["live"]
+    assert live["gates"]["api"]["held"] == live["taken"] == 2
+    app(["stats", str(jobs), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["live"] is None
+    with closing(sqlite3.connect(jobs)):
+        assert not TaskFile(jobs).is_led

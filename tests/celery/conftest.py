@@ -15,7 +15,7 @@ from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
 
 _HERE = Path(__file__).parent
 _READY = " ready."
-_PATIENCE = 30
+_PATIENCE = 15
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +95,10 @@ class Worker:
 
     def _bury(self) -> None:
         self.process.wait(_PATIENCE)
-        self._reader.join(_PATIENCE)
         assert self.process.stderr is not None
+        if self.process.stderr.closed:
+            return
+        self._reader.join(_PATIENCE)
         self.process.stderr.close()
 
 
@@ -139,5 +141,4 @@ def own_worker(server):
 
     yield start
     for worker in started:
-        if worker.process.poll() is None:
-            worker.stop()
+        worker.stop()

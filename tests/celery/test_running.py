@@ -83,6 +83,8 @@ def test_one_that_no_worker_has_begun_is_taken_back_at_once(manager, program, ga
     waiting = manager.submit(errand(errands.leave_a_trace), gate.address)
     assert waiting.cancel()
     assert waiting.status is TaskStatus.CANCELLED
+    flights = manager._runtime.executors["celery"]._flights
+    manager._doors.when(lambda: len(flights) == len(blockers), "taking back").result(LIMIT)
     for visitor in visitors:
         visitor.let_go()
     manager.gather(*blockers).result(LIMIT)

@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -132,11 +133,16 @@ class Far:
 
 
 class Heart:
-    """Tells all managers that this worker is alive, and what of its child processes is not."""
+    """Tells all managers that this worker is alive, and what of its child processes is not.
+
+    Celery says as well that a child has died, seconds later: it looks every five.
+    """
 
     def __init__(self, redis: Any, worker: str) -> None:
         self._redis = redis
         self._worker = worker
+        self._active: Any = importlib.import_module("celery.worker.state").active_requests
+        self._dead: set[int] = set()
         self._orders: SimpleQueue[tuple[str, bytes, str, bytes] | None] = SimpleQueue()
         self._unsent: list[tuple[str, bytes, str, bytes]] = []
         self._thread = threading.Thread(target=self._run, name="windlass-heart", daemon=True)
@@ -157,6 +163,7 @@ class Heart:
             try:
                 if _CLOCK.now() >= beat_at:
                     self._beat("alive")
+                    self._look_for_dead()
                     beat_at = _CLOCK.now() + BEAT_EVERY
                 while self._unsent:
                     add_news(self._redis, *self._unsent[0])
@@ -176,6 +183,19 @@ class Heart:
             self._redis.close()
         except Exception as error:  # noqa: BLE001  # managers find out by themselves
             logger.debug("this worker's end cannot be told: %s", error)
+
+    def _look_for_dead(self) -> None:
+        for request in list(self._active):
+            pid = request.worker_pid
+            if request.task.name != TASK or pid is None or pid in self._dead:
+                continue
+            how = _how_it_died(pid)
+            if how is not None:
+                self._dead.add(pid)
+                manager, key = manager_and_key(request.id)
+                self._unsent.append(
+                    (manager, CRASHED, key, f"the worker process {pid} {how}".encode())
+                )
 
     def _beat(self, state: str) -> None:
         fields = {"worker": self._worker, "state": state}
@@ -292,6 +312,21 @@ class Here:
                     channel.told(kind, number, what)
             except Exception:
                 logger.exception("a manager's message cannot be taken in")
+
+
+def _how_it_died(pid: int) -> str | None:
+    """How a child process has ended, which is left for its parent to be buried; None: it lives."""
+    if pid == os.getpid() or not hasattr(os, "waitid"):
+        return None
+    try:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None  # it was buried a moment ago, and Celery tells of it
+    if ended is None:
+        return None
+    if ended.si_code == os.CLD_EXITED:
+        return f"exited with {ended.si_status}"
+    return f"died with {signal.Signals(ended.si_status).name}"
 
 
 def add_news(redis: Any, manager: str, kind: bytes, key: str, body: bytes) -> Any:

@@ -221,7 +221,7 @@ class CeleryExecutor:
     def _send_again(self) -> None:
         """Letters may be lost: a copy of one that is not does no harm."""
         if self._flights is not None and (unopened := self._flights.unopened()):
-            self._post.send(unopened)
+            self._post.send_again(unopened)
 
     def _look_into(self, flights: list[Flight]) -> None:
         from ._celery.inquiry import inquire  # noqa: PLC0415  # few programs ever need it

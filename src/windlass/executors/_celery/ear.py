@@ -161,7 +161,8 @@ class Ear:
             self._flights.forgive_silence()
             if not self._renew():
                 logger.warning("Redis has lost its data: tasks that were under way are looked for")
-                self._lost()
+            # In any case with what workers had taken from the broker, if that is this Redis.
+            self._lost()
 
     def _renew(self) -> bool:
         """Have the news live on; False if they were not there any more."""

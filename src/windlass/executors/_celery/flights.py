@@ -44,7 +44,7 @@ class Place(NamedTuple):
 class Flight:
     """One call that was handed over; ``place`` tells whether it has begun."""
 
-    __slots__ = ("call", "key", "letter", "options", "place", "sent_at", "stopping", "warned")
+    __slots__ = ("call", "inquiries", "key", "letter", "options", "place", "sent_at", "stopping")
 
     def __init__(
         self, call: Call, key: str, letter: dict[str, Any], options: dict[str, Any]
@@ -57,7 +57,8 @@ class Flight:
         self.place: Place | None = None
         self.sent_at: float | None = None
         self.stopping = False
-        self.warned = False
+        self.inquiries = 0
+        """How often it was looked into why nobody begins it."""
 
     @property
     def label(self) -> str:
@@ -205,13 +206,13 @@ class Flights:
         return [worker for worker, when in self._heard_of.items() if when < before]
 
     def waiting_since(self, seconds: float) -> list[Flight]:
-        """The flights that no worker has begun for so long, each told once."""
-        before = now() - seconds
+        """The flights that no worker has begun for so long, each time for twice as long."""
+        moment = now()
         found = [
             one
             for one in self.unopened()
-            if one.sent_at is not None and one.sent_at < before and not one.warned
+            if one.sent_at is not None and one.sent_at + seconds * 2**one.inquiries < moment
         ]
         for flight in found:
-            flight.warned = True
+            flight.inquiries += 1
         return found

@@ -1,8 +1,9 @@
 """Why does nobody begin these? The workers are asked, and what they say is told.
 
-Nobody may listen to their queue; those who do may have a program without ``install(app)``, or be
-busy. A worker without ``install`` throws letters away, so if others can open them they are sent
-again; if there are only such workers the tasks fail.
+Nobody may listen to their queue; those who do may have a program without ``install(app)``, and then
+the tasks fail; or they are busy. Or the letters are lost: a worker without ``install`` throws them
+away, and one that was cut off from the broker leaves some in limbo for an hour. So copies are sent,
+each time after twice as long: a queue that is merely long does not grow much by it.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def inquire(app: Any, late: Sequence[Flight], flights: Flights, post: Post) -> N
         logger.warning(
             "no worker has begun %s. %s", _names(waiting), _situation(where, able, unable, queues)
         )
-        if unable:
-            post.send(waiting)
+        if able:
+            post.send_again(waiting)
 
 
 def _queue_of(app: Any, flight: Flight) -> str | None:

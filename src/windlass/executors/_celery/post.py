@@ -83,6 +83,11 @@ class Post:
         """Send letters."""
         self._orders.put((self._send, deque(flights)))
 
+    def send_again(self, flights: Sequence[Flight]) -> None:
+        """Send copies, on a new connection: the queues may have to be declared anew."""
+        self._orders.put((lambda _: self._hang_up(), None))
+        self.send(flights)
+
     def take_back(self, flight: Flight) -> None:
         """Take a letter back, or have the call told to stop if it has begun."""
         self._orders.put((self._take_back, flight))

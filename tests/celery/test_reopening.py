@@ -1,0 +1,72 @@
+"""A durable manager is killed and started again: what is under way is found, and not run twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from windlass import TaskManager
+from windlass.testing.contracts.gate import Gate
+
+LIMIT = 30.0
+PROGRAM = """
+import sys
+import far_program
+from windlass import TaskManager
+from windlass.celery import CeleryExecutor
+
+file, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+executor = CeleryExecutor(far_program.app, name="kept", slots=10)
+with TaskManager(file, executors={"celery": executor}) as manager:
+    for n in range(count):
+        visit = far_program.visit_and_tell.options(key=f"visit {n}")
+        manager.enqueue(visit, (host, port)).result(30)
+    print("submitted", flush=True)
+"""
+
+
+@pytest.fixture
+def gate():
+    gate = Gate(LIMIT)
+    yield gate
+    gate.close()
+
+
+def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
+    from windlass.celery import CeleryExecutor
+
+    script, file = tmp_path / "program.py", str(tmp_path / "tasks.db")
+    script.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, str(script), file, *map(str, gate.address), "6"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    ) as first:
+        visitors = [gate.arrival() for _ in range(4)]  # the other two are in the queue
+        assert first.stdout is not None
+        assert first.stdout.readline() == "submitted\n"
+        first.send_signal(signal.SIGKILL)
+    visitors[0].let_go("a")  # one ends while there is nobody to hear of it
+    gate.arrival()
+    executor = CeleryExecutor(program.app, name="kept", slots=10)
+    with TaskManager(file, executors={"celery": executor}) as manager:
+        for visitor in visitors[1:]:
+            visitor.let_go("b")
+        visitors = [*gate._visitors[4:], gate.arrival()]
+        for visitor in visitors:
+            visitor.let_go("c")
+        tasks = [
+            manager.submit(program.visit_and_tell.options(key=f"visit {n}"), gate.address)
+            for n in range(6)
+        ]
+        letters = sorted(task.result(LIMIT)[0] for task in tasks)
+        assert letters == ["a", "b", "b", "b", "c", "c"]
+    gate._server.settimeout(0.3)
+    with pytest.raises(TimeoutError):  # nobody came twice
+        gate.arrival()

@@ -139,6 +139,7 @@ def test_what_is_logged_over_there_names_the_task(manager, program, worker):
     handle = manager.submit(program.speak)
     handle.result(LIMIT)
     assert worker.says("spoken by") == f"spoken by {handle.id}, attempt 1\n"
+    assert [line.text for line in manager.get_task_log(handle)] == ["spoken"]
 
 
 def test_progress_is_told_ten_times_a_second_and_at_the_end(manager, program):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _CLOCK = SystemClock()
 _PROGRESS_EVERY = 0.1
+_LOOK_EVERY = 5.0
 
 
 class FarChannel:
@@ -34,11 +35,15 @@ class FarChannel:
         self._progress: Any = None
         self._told_at = -_PROGRESS_EVERY
         self._timer: threading.Timer | None = None
+        self._mentioning = threading.local()
 
     # -- what the task says --------------------------------------------------------------------
 
     def send(self, kind: str, payload: Any) -> None:
         """Say something, one way."""
+        if kind == "log":
+            self._mention(kind, payload)
+            return
         with self._lock:
             if self._closed:
                 return
@@ -66,12 +71,21 @@ class FarChannel:
             if progress is None:
                 return
             self._told_at = _CLOCK.now()
-            body = self._here.words.say("progress", progress)
-            try:
-                news = news_of(self._manager)
-                self._here.redis.eval(SAY_IF_ROOM, 1, news, SAID, self._key, body, MOST_UNREAD)
-            except Exception:  # noqa: BLE001, S110  # Redis is away, and there will be more progress
-                pass
+            self._mention("progress", progress)
+
+    def _mention(self, kind: str, payload: Any) -> None:
+        """Say what may be missed: when Redis is away, or a manager has been for long."""
+        if self._closed or getattr(self._mentioning, "on", False):
+            return  # what is logged on the way there is not sent: there would be no end to it
+        self._mentioning.on = True
+        try:
+            body = self._here.words.say(kind, payload)
+            news = news_of(self._manager)
+            self._here.redis.eval(SAY_IF_ROOM, 1, news, SAID, self._key, body, MOST_UNREAD)
+        except Exception:  # noqa: BLE001, S110  # there is nobody to tell, by whatever log
+            pass
+        finally:
+            self._mentioning.on = False
 
     def ask(self, kind: str, payload: Any) -> Any:
         """Say something and wait for the reply, which may be an exception: it is raised."""
@@ -83,7 +97,9 @@ class FarChannel:
             there, reply = self._replies[number] = threading.Event(), []
             body = self._here.words.say(kind, (number, payload))
         self._here.tell(self._manager, ASKED, self._key, body)
-        there.wait()
+        while not there.wait(_LOOK_EVERY):
+            if not self._here.redis.exists(news_of(self._manager)):
+                raise RuntimeError(f"cannot ask the manager ({kind}): it is gone")
         kind_of_reply, what = reply
         if kind_of_reply == REPLY:
             return what

@@ -176,10 +176,13 @@ class Flights:
         if flight.stopping:
             self.end(flight.key, Cancelled("killed"))
             return
-        details = flight.place._asdict() if flight.place is not None else {}
-        error = TaskCrashedError(
-            f"{story} while it ran {flight.label}", flight.call.task_id, details
-        )
+        log = list(flight.call.last_lines)
+        tail = "\n".join((". The last lines of its log:", *log)) if log else ""
+        details: dict[str, Any] = {"log": log}
+        if flight.place is not None:
+            details |= {"worker": flight.place.node}
+        text = f"{story} while it ran {flight.label}{tail}"
+        error = TaskCrashedError(text, flight.call.task_id, details)
         self.end(flight.key, Err(error, raised=False, crashed=True))
 
     # -- workers -------------------------------------------------------------------------------

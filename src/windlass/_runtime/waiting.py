@@ -15,7 +15,7 @@ from .handle import TaskHandle, error_of
 from .nested import NestedWait
 from .parts import Parts, closed_error
 from .run import Run
-from .stored_job import NEVER_STORED
+from .stored_job import NEVER_STORED, StoredJob
 from .wait import Promise
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class Waiting(Parts):
 
     def keep_when_stored(self, promise: Promise[Any], handle: TaskHandle[Any]) -> None:
         """Keep ``promise`` with ``handle`` when its task is on disk, or break it if it never is."""
-        if self.durable is None:
-            promise.keep(handle)
+        if self.durable is None or not isinstance(handle._job, StoredJob):
+            promise.keep(handle)  # it lives in memory: there is nothing to wait for
             return
         safe, job = self.flush(), handle._job
 

@@ -40,7 +40,8 @@ def main() -> None:
             tries=1_000,
         ),
     ):
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         sys.stdin.read()
 
 

@@ -1,0 +1,143 @@
+"""Redis is stopped, comes back, comes back empty, or stands still."""
+
+import asyncio
+import logging
+
+import pytest
+
+from windlass import TaskManager, task
+
+STREAM, GROUP = "agent:requests", "windlass"
+
+
+@task(id="messaging.double")
+async def double(number: int, seconds: float = 0.0) -> int:
+    await asyncio.sleep(seconds)
+    return 2 * number
+
+
+@pytest.fixture
+def listen(mortal):
+    from windlass.messaging import listen
+
+    def listen_here(manager, **more):
+        given = {"task": double, "reply": "results", "url": mortal.url, "idle": 0.5, **more}
+        return listen(manager, stream=STREAM, **given)
+
+    return listen_here
+
+
+@pytest.fixture
+def send(mortal):
+    """Add a request and say its id."""
+    import redis
+
+    def send_one(**fields):
+        with redis.Redis(port=mortal.port, decode_responses=True) as client:
+            return client.xadd(STREAM, fields)
+
+    return send_one
+
+
+async def replies(mortal, count):
+    import redis.asyncio
+
+    found, last = [], "0"
+    async with redis.asyncio.Redis(port=mortal.port, decode_responses=True) as client:
+        while len(found) < count:
+            answer = await client.xread({"results": last}, block=10_000)
+            assert answer, f"{len(found)} of {count} replies"
+            for last, fields in answer[0][1]:  # noqa: B007  # the next read goes on there
+                found.append(fields)
+    return found
+
+
+@pytest.mark.parametrize("file", [None, "jobs.db"])
+async def test_a_reply_waits_until_the_server_is_back(file, mortal, listen, send, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "windlass.messaging")
+    async with (
+        TaskManager(None if file is None else tmp_path / file) as manager,
+        listen(manager),
+    ):
+        id = send(number=1, seconds=0.3)
+        while not manager.list_tasks(status="running"):
+            await asyncio.sleep(0.01)
+        mortal.kill()
+        await manager.join()
+        mortal.start()
+        second = send(number=2)
+        found = await replies(mortal, 2)
+    assert {reply["id"]: reply["result"] for reply in found} == {id: "2", second: "4"}
+    assert caplog.text.count("trying until it works") == caplog.text.count("is back") >= 1
+
+
+async def test_a_server_that_comes_back_empty_gets_a_new_group_and_the_replies(
+    redis_program, tmp_path, listen, caplog
+):
+    import redis
+    from redis_server import RedisServer
+
+    server = RedisServer(redis_program, tmp_path, durable=False)
+    server.start()
+    try:
+        async with TaskManager() as manager, listen(manager, url=server.url):
+            with redis.Redis(port=server.port, decode_responses=True) as client:
+                before = client.xadd(STREAM, {"number": 1, "seconds": 0.3})
+            while not manager.list_tasks(status="running"):
+                await asyncio.sleep(0.01)
+            server.restart()
+            with redis.Redis(port=server.port, decode_responses=True) as client:
+                after = client.xadd(STREAM, {"number": 2})
+                found = await replies(server, 2)
+                assert client.xpending(STREAM, GROUP)["pending"] == 0
+    finally:
+        server.kill()
+    assert sorted(reply["id"] for reply in found) == sorted([before, after])
+
+
+async def test_a_server_that_stands_still_is_left_and_found_again(
+    mortal, listen, send, monkeypatch, caplog
+):
+    monkeypatch.setattr("windlass.messaging.server.PATIENCE", 0.5)
+    monkeypatch.setattr("windlass.messaging.requests._LONGEST_READ", 0.2)
+    async with TaskManager() as manager, listen(manager):
+        mortal.freeze()
+        while "trying until it works" not in caplog.text:
+            await asyncio.sleep(0.01)
+        mortal.thaw()
+        send(number=1)
+        assert len(await replies(mortal, 1)) == 1
+
+
+async def test_stopping_does_not_wait_for_a_server_that_is_gone(
+    mortal, listen, send, monkeypatch, caplog
+):
+    monkeypatch.setattr("windlass.messaging.server.PATIENCE", 0.5)
+    async with TaskManager() as manager:
+        async with listen(manager):
+            send(number=1, seconds=0.2)
+            while not manager.list_tasks(status="running"):
+                await asyncio.sleep(0.01)
+            mortal.kill()
+        assert "is left to others, since the server cannot be reached" in caplog.text
+        mortal.start()
+        async with listen(manager):  # which are we ourselves
+            (reply,) = await replies(mortal, 1)
+        assert reply["result"] == "2"
+
+
+async def test_subscriptions_come_back_with_the_server(mortal, caplog):
+    from windlass.messaging import publish, subscribe
+
+    heard = asyncio.Event()
+
+    async def hear(text: str) -> None:
+        heard.set()
+
+    caplog.set_level(logging.INFO, "windlass.messaging")
+    async with TaskManager() as manager, subscribe(manager, "news", hear, url=mortal.url):
+        mortal.restart()
+        while not await publish(manager, "news", "hello", url=mortal.url):
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(heard.wait(), 5)
+    assert "is back" in caplog.text

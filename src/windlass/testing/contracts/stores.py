@@ -263,8 +263,9 @@ class StoreContract:
         readers = [threading.Thread(target=read) for _ in range(3)]
         for reader in readers:
             reader.start()
-        for status in ("running", "completed") * 20:
-            commit(updates=[update(seq, status) for seq in range(20)])
+        for _ in range(20):
+            commit(updates=[update(seq, "completed") for seq in range(20)])
+            commit(inserts=[row(seq, "running") for seq in range(20)])  # once more, by hand
         over.set()
         for reader in readers:
             reader.join(self.limit)

@@ -787,8 +787,9 @@ def test_a_task_in_no_state_for_what_is_asked(tm):
 def test_gathering_takes_handles(tm):
     handles = tm.map(double, [1, 2])
     message = "gather(*handles) takes handles, each by itself, and "
-    for wrong in (handles, "an id", 5, None):
+    for wrong in (list(handles), "an id", 5, None):
         refused(TypeError, message, lambda wrong=wrong: tm.gather(wrong))
+    refused(TypeError, "but a wait of its own: `await` it", lambda: tm.gather(handles))
     message = "as_completed(handles) takes several handles, in a list, "
     refused(TypeError, message + "not <TaskHandle", lambda: tm.as_completed(handles[0]))
     refused(TypeError, message + "and 5 is not a handle", lambda: tm.as_completed([5]))

@@ -26,7 +26,8 @@ def require_handles(runtime: Runtime, handles: Sequence[Any], usage: str) -> Non
     kinds = {kind for kind in set(map(type, handles)) if issubclass(kind, TaskHandle)}
     for handle in handles:
         if type(handle) not in kinds:
-            raise TypeError(f"{usage}, and {handle!r} is not a handle")
+            hint = ", but a wait of its own: `await` it" if isinstance(handle, Wait) else ""
+            raise TypeError(f"{usage}, and {handle!r} is not a handle{hint}")
         if handle._runtime is not runtime:
             raise TaskNotFoundError(f"{handle!r} belongs to another manager", handle.id)
 

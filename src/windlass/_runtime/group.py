@@ -65,7 +65,10 @@ class TaskGroup:
     def submit(self, func: Callable[..., Any], /, *args: Any, **kwargs: Any) -> TaskHandle[Any]:
         """Submit a task as a member of the group."""
         self._refuse_if_over()
-        return self._join(self._submit(func, *args, **kwargs))
+        handle = self._submit(func, *args, **kwargs)
+        self._handles.append(handle)
+        self._mind(handle)
+        return handle
 
     @overload
     def map(
@@ -106,8 +109,9 @@ class TaskGroup:
         """Submit a task per item, as members of the group; see ``TaskManager.map``."""
         self._refuse_if_over()
         handles = self._map(func, *iterables, chunksize=chunksize)
-        for handle in handles:
-            self._join(handle)
+        self._handles.extend(handles)
+        for member in handles._tasks:
+            self._mind(member)
         return handles
 
     def cancel(self, cause: str | None = None) -> None:
@@ -155,13 +159,12 @@ class TaskGroup:
             self._refusals.append(refusal)
             raise refusal
 
-    def _join(self, handle: TaskHandle[Any]) -> TaskHandle[Any]:
-        self._handles.append(handle)
+    def _mind(self, member: TaskHandle[Any]) -> None:
+        """Hear of a new member's end."""
         if self._over is not None:  # since it was asked, in another thread
-            self._runtime.cancel(handle._job, f"its group {self._name} is over: {self._over}")
-        if not handle._watch(self._member_ended):
-            self._member_ended(handle._job)
-        return handle
+            self._runtime.cancel(member._job, f"its group {self._name} is over: {self._over}")
+        if not member._watch(self._member_ended):
+            self._member_ended(member._job)
 
     def _member_ended(self, job: Job) -> None:
         if job.status is FAILED and self._over is None:

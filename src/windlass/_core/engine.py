@@ -400,9 +400,9 @@ class Engine(Lifecycle):
         self._submitted, self._returned, self._outbox, self._started = [], [], [], []
         return moves
 
-    def forget_old(self, now: float) -> list[Task]:
+    def forget_old(self, now: float, may_go: Callable[[Task], bool] | None = None) -> list[Task]:
         """Forget the tasks that ended too long ago, or are too many; returns them."""
-        return [task for task in self.retention.pop_old(now) if self.forget(task)]
+        return [task for task in self.retention.pop_old(now, may_go) if self.forget(task)]
 
     def forget(self, task: Task) -> bool:
         """Forget an ended task; False if it was forgotten, or renewed by a retry."""

@@ -17,12 +17,13 @@ _SLACK = 0.02
 class Retention:
     """Ended tasks in the order they ended."""
 
-    __slots__ = ("_ended", "append", "count", "seconds")
+    __slots__ = ("_ended", "_held_up", "append", "count", "seconds")
 
     def __init__(self, seconds: float | None, count: int | None) -> None:
         self.seconds = seconds
         self.count = count
         self._ended: deque[Task] = deque()
+        self._held_up = False
         self.append = self._ended.append
         """Remembers a task that has just ended; no method of ours, which would cost a call more."""
 
@@ -37,16 +38,19 @@ class Retention:
         too_many = self.count is not None and len(ended) > self.count
         return too_many or (self.seconds is not None and ended[0].ended_at + self.seconds <= now)
 
-    def pop_old(self, now: float) -> list[Task]:
-        """Take out what is older than ``seconds``, or more than ``count``."""
+    def pop_old(self, now: float, may_go: Callable[[Task], bool] | None = None) -> list[Task]:
+        """Take out what is older than ``seconds``, or more than ``count``.
+
+        One that must not go holds up all that ended after it.
+        """
         old: list[Task] = []
         ended = self._ended
-        if self.count is not None:
-            while len(ended) > self.count:
-                old.append(ended.popleft())
-        if self.seconds is not None:
-            while ended and ended[0].ended_at + self.seconds <= now:
-                old.append(ended.popleft())
+        self._held_up = False
+        while self.due(now):
+            if may_go is not None and not may_go(ended[0]):
+                self._held_up = True
+                break
+            old.append(ended.popleft())
         return old
 
     def pop_ended_before(
@@ -65,6 +69,6 @@ class Retention:
 
     def next(self) -> float | None:
         """When there is something to take out next, by age."""
-        if self.seconds is None or not self._ended:
+        if self.seconds is None or self._held_up or not self._ended:
             return None
         return self._ended[0].ended_at + self.seconds * (1 + _SLACK)

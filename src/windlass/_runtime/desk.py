@@ -17,7 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from .._core.states import TaskStatus
-from ..errors import StoreError, StoreFencedError, TaskError
+from ..errors import StoreCorruptError, StoreError, StoreFencedError, TaskError
 from ..ports import Row
 from .questions import answer
 
@@ -143,10 +143,10 @@ class Desk:
             if handle is None:
                 raise TaskError(f"a request of the unknown kind {request.kind!r}")  # noqa: TRY301
             handle(self, *body)
-        except StoreError:  # which is not its fault: it comes again with the next look
-            self._taken.discard(request.number)
-            raise
         except TaskError as error:
+            if isinstance(error, StoreError) and not isinstance(error, StoreCorruptError):
+                self._taken.discard(request.number)  # not its fault: it comes with the next look
+                raise
             logger.warning("a request of another process is refused: %s", error)
         except Exception:
             logger.exception("a request of another process cannot be understood")

@@ -26,6 +26,7 @@ import asyncio
 import threading
 from collections import deque
 from contextvars import Context
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .._core.outcome import Err
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 # A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks this often.
 _CALENDAR_CHECK = 30.0
+# What is not on disk is not forgotten: somebody may ask for it, and the store would know better.
+_IS_TOLD: Callable[[Any], bool] = attrgetter("told")
 
 
 class Turn(NamedTuple):
@@ -189,12 +192,13 @@ class Pump:
         runs = self._runs(engine.take(now))
         stops = self._take_stops() if engine.stops else ()
         moves = engine.drain()
-        entry = None
+        entry, may_go = None, None
         if runtime.journal is not None:
-            entry = runtime.journal.close_entry(moves, offset)
+            entry, may_go = runtime.journal.close_entry(moves, offset), _IS_TOLD
             entry.runs, entry.stops = runs, stops
-        # What is forgotten loses its dependencies: it is to be written down before.
-        forgotten = engine.forget_old(now) if engine.retention.due(now) else ()
+        forgotten: Sequence[Task] = ()
+        if engine.retention.due(now):
+            forgotten = engine.forget_old(now, may_go)
         deadline = None  # the timer that is set can only be early
         if self._timer is None or engine.has_timers:
             deadline = engine.next_deadline(now, wall)
@@ -217,10 +221,10 @@ class Pump:
             self._runtime.log_book.version += bool(entry.lines)
             for promise in entry.promises:
                 promise.keep(None)
-            if entry.runs:
-                self._start([run for run in entry.runs if self._is_on(run)])
             if entry.stops:
                 self._stop(entry.stops)
+            if entry.runs:
+                self._start([run for run in entry.runs if self._is_on(run)])
 
     def _is_on(self, run: Run) -> bool:
         """Whether a run is still to be started; one that was ended meanwhile is reported so."""

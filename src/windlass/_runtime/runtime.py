@@ -20,8 +20,9 @@ from ..errors import (
     InvalidTaskStateError,
     NotDurableError,
 )
-from .arguments import find_handles
+from .arguments import filled, find_handles
 from .asking import Asking
+from .chunks import ItemHandle
 from .entering import dependencies_of, follow, holder_of_key, holders_among, refuse_unfit
 from .external import ExternalTask
 from .handle import TaskHandle
@@ -244,9 +245,20 @@ class Runtime(Asking, Waiting):
 
     def _renewed(self, old: Job, now: float) -> Job:
         new = old.renewed(now)
+        if old.dependencies:
+            new.args, kwargs = filled(new.args, new.kwargs or {}, self._as_it_is_now)
+            new.kwargs = kwargs or None
         if self.durable is not None and isinstance(new, StoredJob):
+            new.seq = max(new.seq, 0)  # what could not be stored is stored now
             new.packed = self.durable.records.call(new)  # all of it is written anew
         return new
+
+    def _as_it_is_now(self, handle: TaskHandle[Any]) -> TaskHandle[Any]:
+        """A handle to the same task, in whose place another one may have come by a retry."""
+        job = cast("Job", self.engine.tasks.get(handle.id, handle._job))
+        if isinstance(handle, ItemHandle):
+            return ItemHandle(job, self.me, handle._index)
+        return TaskHandle(job, self.me)
 
     def by_hand(self, job: Job, outcome: Outcome | None = None) -> bool:
         """Start an external job, or with an ``outcome`` end it; False if it cannot be.

@@ -12,8 +12,8 @@ from windlass._core.queues import ReadyQueue
 from windlass._core.states import RUNNING
 from windlass._core.timers import Timers
 from windlass.testing import simulate as command
-from windlass.testing.simulation.drawing import Played, simulate
-from windlass.testing.simulation.history import no_longer_than, play
+from windlass.testing.simulation.drawing import simulate
+from windlass.testing.simulation.history import Played, no_longer_than, play
 from windlass.testing.simulation.plans import Broken
 from windlass.testing.simulation.shrinking import shrink
 

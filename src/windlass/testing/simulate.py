@@ -2,11 +2,17 @@
 
 ::
 
-    python -m windlass.testing.simulate --seeds 100000      that many, from --start on
-    python -m windlass.testing.simulate --seed 4711         one of them, told step by step
+    python -m windlass.testing.simulate --seeds 100000              that many, from --start on
+    python -m windlass.testing.simulate --seed 4711                 one of them, told step by step
+    python -m windlass.testing.simulate --crashes --seeds 100000    of processes on one store
+    python -m windlass.testing.simulate --crashes --seed 4711       one of those
+
+With ``--crashes`` they are histories of several processes that keep their tasks in one store, of
+which any may be killed before or after any write, or be replaced while it is frozen.
 
 A history that breaks a law is cut down to what is needed for it, and shown with the one line that
-replays it. What the laws are stands in ``windlass.testing.simulation.laws``.
+replays it. What the laws are stands in ``windlass.testing.simulation.laws``, and those of crashes
+in ``windlass.testing.simulation.crashes.account``.
 """
 
 from __future__ import annotations
@@ -16,15 +22,19 @@ import multiprocessing
 import os
 import sys
 from contextlib import ExitStack
+from functools import partial
 from time import perf_counter  # noqa: TID251  # it measures itself, not tasks
 from typing import TYPE_CHECKING, NamedTuple
 
-from .simulation.drawing import simulate
+from .simulation import drawing
+from .simulation.crashes import drawing as drawing_crashes
 from .simulation.history import play
 from .simulation.shrinking import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
+    from .simulation.history import Played
 
 _BATCH = 250
 
@@ -40,10 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 if every history kept every law."""
     options = _options(arguments)
     if options.seed is not None:
-        return _replay(options.seed)
+        return _replay(options.seed, crashes=options.crashes)
     began = perf_counter()
     done, failed = 0, list[int]()
-    for tally in _tallies(range(options.start, options.start + options.seeds), options.jobs):
+    seeds = range(options.start, options.start + options.seeds)
+    for tally in _tallies(seeds, options.jobs, crashes=options.crashes):
         done += tally.seeds
         failed += tally.failed
         _progress(done, options.seeds, len(failed))
@@ -54,38 +65,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if failed:
         print("seeds that failed: " + " ".join(map(str, sorted(failed)[:20])))
-        _report(min(failed))
+        _report(min(failed), crashes=options.crashes)
     return 1 if failed else 0
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m windlass.testing.simulate",
-        description="Simulate random histories of the engine, and check every step of them.",
+        description="Simulate random histories, and check every step of them.",
     )
     parser.add_argument("--seeds", type=int, default=1_000, help="how many histories (1000)")
     parser.add_argument("--start", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--seed", type=int, help="replay this one, told step by step")
+    parser.add_argument(
+        "--crashes",
+        action="store_true",
+        help="of processes that share a store and are killed, instead of one engine's",
+    )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each CPU)"
     )
     return parser.parse_args(arguments)
 
 
-def _tallies(seeds: range, jobs: int) -> Iterator[_Tally]:
+def _simulate(seed: int, *, crashes: bool) -> Played:
+    return drawing_crashes.simulate(seed) if crashes else drawing.simulate(seed)
+
+
+def _tallies(seeds: range, jobs: int, *, crashes: bool) -> Iterator[_Tally]:
+    run = partial(_run, crashes=crashes)
     batches = [seeds[start : start + _BATCH] for start in range(0, len(seeds), _BATCH)]
     with ExitStack() as stack:
         if jobs > 1 and len(batches) > 1:
             # Spawned, like everywhere: a fork would copy whatever threads this process has.
             pool = multiprocessing.get_context("spawn").Pool(min(jobs, len(batches)))
             stack.enter_context(pool)
-            yield from pool.imap_unordered(_run, batches)
+            yield from pool.imap_unordered(run, batches)
         else:
-            yield from map(_run, batches)
+            yield from map(run, batches)
 
 
-def _run(seeds: Iterable[int]) -> _Tally:
-    outcomes = {seed: simulate(seed).error for seed in seeds}
+def _run(seeds: Iterable[int], *, crashes: bool) -> _Tally:
+    outcomes = {seed: _simulate(seed, crashes=crashes).error for seed in seeds}
     failed = (seed for seed, error in outcomes.items() if error is not None)
     return _Tally(len(outcomes), tuple(failed))
 
@@ -97,10 +118,10 @@ def _progress(done: int, seeds: int, failed: int) -> None:
         sys.stderr.flush()
 
 
-def _replay(seed: int) -> int:
-    played = simulate(seed)
+def _replay(seed: int, *, crashes: bool) -> int:
+    played = _simulate(seed, crashes=crashes)
     if played.error is not None:
-        _report(seed)
+        _report(seed, crashes=crashes)
         return 1
     print(played.history.setting)
     play(played.history, tell=print)
@@ -108,11 +129,12 @@ def _replay(seed: int) -> int:
     return 0
 
 
-def _report(seed: int) -> None:
-    played = simulate(seed)
+def _report(seed: int, *, crashes: bool) -> None:
+    played = _simulate(seed, crashes=crashes)
+    which = f"--crashes --seed {seed}" if crashes else f"--seed {seed}"
     smallest = shrink(played)
     print(f"\nseed {seed} breaks a law: {played.error}")
-    print(f"replay it with:  python -m windlass.testing.simulate --seed {seed}")
+    print(f"replay it with:  python -m windlass.testing.simulate {which}")
     print(f"\ncut down from {len(played.history.steps)} steps to {len(smallest.history.steps)}:")
     print(smallest.history.setting)
     try:

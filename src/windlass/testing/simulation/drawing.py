@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from ..._core.states import COMPLETED, PENDING, TERMINAL, TaskPriority
 from .gating import altered, draw_gates, draw_limit
-from .history import SECONDS, History, happen, no_longer_than
+from .history import draw
 from .plans import EXECUTORS, Plan, Setting
 from .steps import (
     Cancel,
@@ -31,14 +31,13 @@ from .steps import (
     Wait,
 )
 from .tending import Look
-from .world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..._core.task import Task
-    from .steps import Step
-    from .world import Attempt
+    from .history import Played, Step
+    from .world import Attempt, World
 
 _PRIORITIES = tuple(TaskPriority)
 _HOWS: tuple[tuple[How, ...], ...] = (
@@ -58,31 +57,10 @@ _THRONGING = ("heavy", "priority", "owner", "when_open", "retries")
 _FASHION = (0, 1, 1, 4)
 
 
-class Played(NamedTuple):
-    """A history that happened, and how it broke a law, if it did."""
-
-    history: History
-    error: Exception | None
-
-
 def simulate(seed: int) -> Played:
     """Draw the history of ``seed`` and let it happen, both at once."""
     rng = random.Random(seed)
-    setting = draw_setting(rng)
-    steps: list[Step] = []
-    broken: Exception | None = None
-    try:
-        with no_longer_than(SECONDS):
-            world = World(setting)
-            hand = Hand(rng, world)
-            for _ in range(rng.choice((12, 20, 30, 45, 70)) * (2 if hand.crowd else 1)):
-                step = hand.draw()
-                steps.append(step)
-                happen(world, step)
-            world.wind_down()
-    except Exception as error:  # noqa: BLE001  # whatever the engine does but what it should
-        broken = error
-    return Played(History(setting, tuple(steps)), broken)
+    return draw(draw_setting(rng), lambda world: Hand(rng, world))
 
 
 def draw_setting(rng: random.Random) -> Setting:
@@ -147,6 +125,7 @@ class Hand:
         self._kinds = [*usual, *rare]
         weights = [*usual.values(), *(rng.choice(_FASHION) * weight for weight in rare.values())]
         self._weights = list(accumulate(weights))
+        self.length = rng.choice((12, 20, 30, 45, 70)) * (2 if self.crowd else 1)
 
     def draw(self) -> Step:
         """The next step."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ..._core.flow import Gate
 from ..._core.policies import Retry
 from ..._core.pools import Traits
 from ..._core.spec import RunIf, Spec, WhenOpen
 from ..._core.states import TaskPriority
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from ..._core.flow import Adaptive, Gate
+    from ..._core.flow import Adaptive
+    from .world import World
+
+Tuple = TypeVar("Tuple", bound=Any)
+
+_POLICIES = tuple(field.name for field in fields(Gate) if field.name != "name")
 
 
 class Broken(AssertionError):  # noqa: N818  # a law is broken
@@ -60,8 +67,26 @@ class Setting(NamedTuple):
             for name, kind in kinds.items()
         }
 
+    def world(self) -> World:
+        """A world with this setting in which nothing has happened yet."""
+        from .world import World  # noqa: PLC0415  # it is made of plans itself
+
+        return World(self)
+
+    def plainer(self) -> Iterator[Setting]:
+        """The same with less that is special about it, in several ways."""
+        yield from plainer(self, Setting())
+        gates = self.gates
+        for number, gate in enumerate(gates):
+            yield self._replace(gates=gates[:number] + gates[number + 1 :])
+            for policy in _POLICIES:
+                if getattr(gate, policy) is not None:
+                    without: dict[str, Any] = {policy: None}
+                    less = replace(gate, **without)
+                    yield self._replace(gates=(*gates[:number], less, *gates[number + 1 :]))
+
     def __str__(self) -> str:
-        return "setting: " + _differences(self, type(self)())
+        return "setting: " + differences(self, type(self)())
 
 
 class Plan(NamedTuple):
@@ -106,11 +131,28 @@ class Plan(NamedTuple):
             when_open=self.when_open,
         )
 
+    def simpler(self) -> Iterator[Plan]:
+        """The same with less that is special about it, in several ways."""
+        yield from plainer(self, Plan(self.name))
+        for number, (name, weight) in enumerate(self.gates):
+            yield self._replace(gates=self.gates[:number] + self.gates[number + 1 :])
+            if weight > 1:
+                lighter = (*self.gates[:number], (name, 1), *self.gates[number + 1 :])
+                yield self._replace(gates=lighter)
+
     def __str__(self) -> str:
-        return f"{self.name} ({_differences(self, Plan(self.name)) or 'nothing special'})"
+        return f"{self.name} ({differences(self, Plan(self.name)) or 'nothing special'})"
 
 
-def _differences(plan: Any, plain: Any) -> str:
+def plainer(plan: Tuple, plain: Tuple) -> Iterator[Tuple]:
+    """``plan`` with one thing after another that is special about it as usual."""
+    for field, value, usual in zip(plan._fields, plan, plain, strict=True):
+        if value != usual:
+            yield plan._replace(**{field: usual})
+
+
+def differences(plan: Any, plain: Any) -> str:
+    """What is not usual about ``plan``, in words."""
     return ", ".join(
         f"{field}={value!s}" if isinstance(value, TaskPriority) else f"{field}={value!r}"
         for field, value, usual in zip(plan._fields, plan, plain, strict=True)

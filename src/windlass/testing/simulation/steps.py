@@ -5,7 +5,7 @@ A step that makes no sense where it stands (its task is not there, its run is no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from ..._core.outcome import Again, Cancelled, Err, Ok, Outcome
 from ..._core.states import COMPLETED, TERMINAL
@@ -13,18 +13,12 @@ from ...errors import DeadlockError, DuplicateTaskError, InvalidTaskStateError, 
 from .plans import Broken, Fatal, Flop, Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..._core.task import Task
     from .world import World
 
 How: TypeAlias = Literal["ok", "error", "fatal", "crash", "snooze", "cancelled"]
-
-
-class Step(Protocol):
-    """One thing that happens."""
-
-    def do(self, world: World) -> None:
-        """Let it happen, if it makes sense."""
-        ...
 
 
 class Submit(NamedTuple):
@@ -66,6 +60,16 @@ class Submit(NamedTuple):
             raise Broken(f"{tasks} should have been refused")
         for plan, task in made:
             world.enter(plan, task)
+
+    def simpler(self) -> Iterator[Submit]:
+        """With less asked."""
+        plans = self.plans
+        if len(plans) > 1:
+            for number in range(len(plans)):
+                yield Submit(plans[:number] + plans[number + 1 :])
+        for number, plan in enumerate(plans):
+            for simpler in plan.simpler():
+                yield Submit((*plans[:number], simpler, *plans[number + 1 :]))
 
     def __str__(self) -> str:
         return "submit " + "; ".join(map(str, self.plans))

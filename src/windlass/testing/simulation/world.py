@@ -19,7 +19,7 @@ from .plans import Broken, Plan, Setting
 from .tending import Alter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..._core.change import Transition
     from ..._core.outcome import Outcome
@@ -140,6 +140,14 @@ class World:
         self._let_go()
         moves = self.engine.drain()
         self.fresh, self.circuits = list(moves), moves.circuits
+
+    def told(self) -> Iterator[str]:
+        """What has happened in this step, in words."""
+        for task, before, after, _, attempt, cause in self.fresh:
+            yield f"{task.id}: {before or 'new'} -> {after}, attempt {attempt} ({cause})"
+
+    def close(self) -> None:
+        """There is nothing to leave behind."""
 
     def check(self) -> None:
         """Compare everything with what the laws say."""

@@ -1,0 +1,321 @@
+"""The account: what was asked, stored, started and told, kept by hand; and the laws of all that.
+
+It folds what is committed by itself. Whatever is stored, started or told is held against it the
+moment it happens.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...._core.states import COMPLETED, PENDING, RUNNING, TERMINAL, TRANSITIONS, TaskStatus
+from ..plans import Broken
+from . import starting, verdicts
+from .plans import CODEC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ...._core.change import Change
+    from ...._runtime.run import Run
+    from ...._runtime.stored_job import StoredJob
+    from ....ports import Batch, Row, Update
+    from .life import Life
+    from .plans import Order
+    from .steps import How
+    from .world import World
+
+
+def _reach(start: TaskStatus | None) -> frozenset[TaskStatus]:
+    """Where a task can be after one commit, in which it may have moved several times."""
+    found: set[TaskStatus] = set() if start is None else {start}
+    line = [start]
+    while line:
+        status = line.pop()
+        new = set() if status in TERMINAL else TRANSITIONS[status].keys() - found
+        found |= new
+        line += new
+    return frozenset(found)
+
+
+_REACH = {status: _reach(status) for status in (None, *TaskStatus)}
+
+
+class Reported(NamedTuple):
+    """How an executor said that a run ended."""
+
+    life: Life
+    how: How
+    at: float
+
+
+class Account:
+    """See the module."""
+
+    def __init__(self, world: World) -> None:  # noqa: PLR0915  # it has that much to remember
+        self.world = world
+        self.orders: dict[str, Order] = {}
+        self.parents: dict[str, str] = {}
+        self.asked_at: dict[str, float] = {}
+        self.cancels: set[str] = set()
+        self.released: set[str] = set()
+        self.retries = Counter[str]()
+        # What is on the disk.
+        self.epoch = 0
+        self.epochs: dict[Life, int] = {}
+        self.rows: dict[int, Row] = {}
+        self.seqs: dict[str, int] = {}
+        self.keys: dict[str, str] = {}
+        self.ends: defaultdict[str, set[str]] = defaultdict(set)
+        """As what each task has ended, once or more often."""
+        self.requests: dict[int, tuple[str, bytes]] = {}
+        self.left: set[str] = set()
+        """The tasks that a client has left in the inbox."""
+        self.stopped: dict[str, int] = {}
+        """Tasks whose cancelling was handled while they ran, and how often they were retried."""
+        self._last_seq = 0
+        # What was promised.
+        self.acknowledged: set[str] = set()
+        self.unstored: set[str] = set()
+        """Those that there was no room for at some time."""
+        self.refused: set[str] = set()
+        """Those of them of which somebody was told so."""
+        self.kept: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        """By task the steps of which somebody was told that they are done."""
+        self.checkpoints = Counter[str]()
+        """Of how many checkpoints of a task the last is that is safe."""
+        # What became of runs.
+        self.begun: dict[tuple[str, int], int] = {}
+        """Under which epoch each run was stored as running."""
+        self.started_runs: set[tuple[str, int]] = set()
+        self.reports: dict[tuple[str, int], Reported] = {}
+        self._unheard: defaultdict[Life, set[tuple[str, int]]] = defaultdict(set)
+        self._settled: set[tuple[str, int]] = set()
+        self.crashed: defaultdict[str, set[int]] = defaultdict(set)
+        self.failed: defaultdict[str, set[int]] = defaultdict(set)
+        self.not_before: dict[str, float] = {}
+        self.suspects: set[str] = set()
+        """Those that were one crash from their end when the present leader took over."""
+        self.news: list[str] = []
+        """What has happened in this step, in words."""
+
+    def row(self, id: str) -> Row | None:
+        """The task as it is stored."""
+        return self.rows.get(self.seqs.get(id, 0))
+
+    def status(self, id: str) -> str | None:
+        """How the task is stored."""
+        row = self.row(id)
+        return row.status if row is not None else None
+
+    def holder(self, name: str) -> str:
+        """Who stands for a task: it, or the one that has its key."""
+        key = self.orders[name].key
+        return name if name in self.seqs or key is None else self.keys.get(key, name)
+
+    def asked(self, life: Life, id: str, order: Order, parent: str | None = None) -> None:
+        """Somebody submits a task in ``life``."""
+        self.orders.setdefault(id, order)
+        self.asked_at.setdefault(id, life.clock.wall())
+        if any(self.retries[name] for name in order.after):
+            self.retries[id] += 1  # somebody may be about to retry what fell with those
+        if parent is not None:
+            self.parents[id] = parent
+
+    # -- what is stored ------------------------------------------------------------------------
+
+    def led(self, life: Life, epoch: int) -> None:
+        """``life`` leads; what was running is not any more."""
+        if epoch != self.epoch + 1:
+            raise Broken(f"epoch {epoch} follows {self.epoch}")
+        self.epoch = self.epochs[life] = epoch
+        self.news.append(f"{life.name} leads, epoch {epoch}")
+        if life.role == "errand":
+            return
+        for row in self.rows.values():
+            if row.status == RUNNING:
+                self.crashed[row.id].add(row.run)
+        self.suspects = {
+            row.id
+            for row in self.rows.values()
+            if row.status not in TERMINAL
+            and row.id not in self.parents
+            and 0 < len(self.crashed[row.id]) == verdicts.crashes_allowed(self, life, row.id) - 1
+        }
+
+    def posted(self, requests: Mapping[int, tuple[str, bytes]]) -> None:
+        """A client has left requests."""
+        for number, (kind, body) in requests.items():
+            if number in self.requests:
+                raise Broken(f"there are two requests {number}")
+            self.requests[number] = kind, body
+            self.news.append(f"request {number}: {kind}")
+            if kind == "submit":
+                self.left.add(CODEC.decode(body)[1])
+
+    def could_not_store(self, batch: Batch) -> None:
+        """There was no room; whoever is new in it is told that it never was."""
+        self.unstored.update(row.id for row in batch.inserts if row.id not in self.seqs)
+
+    def could_not_leave(self, requests: Sequence[tuple[str, bytes]]) -> None:
+        """Nor was there room for what a client would have left."""
+        self.unstored.update(CODEC.decode(body)[1] for kind, body in requests if kind == "submit")
+
+    def committed(self, life: Life, epoch: int, batch: Batch) -> None:
+        """The store has written ``batch``."""
+        if epoch != self.epoch or self.epochs.get(life) != epoch:
+            raise Broken(f"{life.name} has written under epoch {epoch}, and it is {self.epoch}")
+        if batch.deletes:
+            raise Broken(f"{batch.deletes} were deleted, and nobody asked for that")
+        changed = [(self.rows.get(row.seq), row) for row in batch.inserts]
+        for old, row in changed:
+            self._insert(old, row)
+        # One that was refused may be changed all the same, which changes nothing.
+        changed += [self._update(update) for update in batch.updates if update.seq in self.rows]
+        for old, row in changed:
+            self._follow(life, old, row)
+        for old, row in changed:
+            if row.status in TERMINAL and (old is None or old.outcome != row.outcome):
+                verdicts.judge(self, life, row)
+        for number in batch.handled:
+            verdicts.judge_handled(self, life, number, {row.seq for _, row in changed})
+
+    def _insert(self, old: Row | None, row: Row) -> None:
+        if old is None:
+            if row.id not in self.orders:
+                raise Broken(f"{row.id} was stored, and nobody has asked for it")
+            if row.id in self.seqs:
+                raise Broken(f"{row.id} was stored twice")
+            if row.id in self.refused and not self.retries[row.id]:
+                raise Broken(f"{row.id} was stored after it had been refused")
+            if row.seq <= self._last_seq:
+                raise Broken(f"the number {row.seq} of {row.id} was in use before")
+            if row.key is not None and self.keys.setdefault(row.key, row.id) != row.id:
+                raise Broken(f"{row.id} has the key of {self.keys[row.key]}")
+        elif old.id != row.id or old.status == COMPLETED or not self.retries[old.id]:
+            raise Broken(f"{row.id} took the place of {old.id}, which is {old.status}")
+        self.rows[row.seq], self.seqs[row.id] = row, row.seq
+
+    def _update(self, update: Update) -> tuple[Row | None, Row]:
+        old = self.rows[update.seq]
+        new = update._asdict()
+        if update.ended_at is None:  # that it has not ended it need not say
+            del new["ended_at"], new["outcome"]
+        row = self.rows[old.seq] = old._replace(**new)
+        return old, row
+
+    def _follow(self, life: Life, old: Row | None, row: Row) -> None:
+        """A row was written: is that a way that a task can go?"""
+        self._last_seq = max(self._last_seq, row.seq)
+        before = old.status if old is not None else None
+        self.news.append(f"{row.id}: {before or 'new'} -> {row.status}, run {row.run}")
+        renewed = bool(old is not None and old.status in TERMINAL and self.retries[row.id])
+        legal = _REACH[None if renewed or old is None else TaskStatus(old.status)]
+        # The last allows for what it depends on to be on again, by hand, when it is recovered.
+        recovered = before in {RUNNING, PENDING} and row.status in _REACH[None]
+        if before in TERMINAL and not renewed and row.outcome != getattr(old, "outcome", None):
+            raise Broken(f"{row.id}, which had ended, has ended otherwise")
+        if row.status not in legal and not recovered:
+            raise Broken(f"{row.id} went from {before} to {row.status}")
+        ended = row.status in TERMINAL
+        if ended != (row.outcome is not None) or ended != (row.ended_at is not None):
+            raise Broken(f"{row.id} is {row.status}, with an outcome: {row.outcome is not None}")
+        first = old.run if old is not None else 0
+        if row.run < first:
+            raise Broken(f"{row.id} went back from run {first} to {row.run}")
+        if row.status == RUNNING:
+            self.begun.setdefault((row.id, row.run), self.epoch)
+        for run in range(max(1, first), row.run + (row.status != RUNNING)):
+            self._settle(life, row, run)
+        if ended:
+            self.ends[row.id].add(row.status)
+
+    def _settle(self, life: Life, row: Row, run: int) -> None:
+        """It is stored that a run is over."""
+        key = row.id, run
+        report = self.reports.get(key)
+        if report is None or report.life is not life or key in self._settled:
+            return
+        self._settled.add(key)
+        if report.how == "crash":
+            self.crashed[row.id].add(run)
+        elif report.how == "error":
+            self.failed[row.id].add(run)
+            if row.run == run and row.status not in TERMINAL:
+                self.not_before[row.id] = report.at + self.orders[row.id].wait
+
+    # -- what is started and told ----------------------------------------------------------------
+
+    def started(self, life: Life, run: Run) -> None:
+        """An executor was given a run."""
+        self.news.append(f"{life.name} starts run {run.number} of {run.job.id}")
+        starting.judge(self, life, run)
+
+    def reported(self, life: Life, id: str, run: int, how: How) -> None:
+        """An executor tells how a run ended."""
+        self.reports[id, run] = Reported(life, how, life.clock.wall())
+        self._unheard[life].add((id, run))
+
+    def turned(self, life: Life) -> None:
+        """The pump of a life has taken in what was reported."""
+        self._unheard.pop(life, None)
+
+    def closing(self, life: Life) -> None:
+        """What has not come to the engine by now is interrupted, unless it has returned."""
+        for key in self._unheard.pop(life, ()):
+            if self.reports[key].how != "ok":
+                self.reports[key] = self.reports[key]._replace(how="interrupted")
+
+    def heard(self, life: Life, changes: Sequence[Change]) -> None:
+        """A life announces what has happened."""
+        for change in changes:
+            if change.task_id in self.unstored:
+                continue
+            row = self.row(change.task_id)
+            if row is None or row.run < change.attempt:
+                raise Broken(f"{life.name} announced what is not stored: {change}")
+            if self.retries[row.id]:
+                continue  # it may have begun anew before its end was stored
+            if change.after in TERMINAL and change.after not in self.ends[row.id]:
+                raise Broken(f"{life.name} announced an end that is not stored: {change}")
+
+    def told(self, life: Life, job: StoredJob) -> None:
+        """A handle has ended."""
+        if job.outcome is None or not job.told:  # its life has closed, and says no more
+            if life.runtime.home is not None:
+                raise Broken(f"{life.name} called an end what is none: {job}")
+        elif job.id in self.unstored and job.id not in self.seqs:
+            self.refused.add(job.id)
+        elif job.status not in self.ends[job.id]:
+            if self.retries[job.id]:
+                return  # it began anew before its end was stored
+            holder = self.keys.get(job.notes.key or "") if job.notes is not None else None
+            if holder is None or job.status not in self.ends[holder]:
+                raise Broken(f"{life.name} told of an end that is not stored: {job}")
+
+    def acknowledge(self, life: Life, id: str) -> None:
+        """Somebody was told that a task is safe."""
+        if not self._is_safe(id):
+            raise Broken(f"{life.name} acknowledged {id}, which is not stored")
+        self.acknowledged.add(id)
+        self.news.append(f"{life.name} acknowledges {id}")
+
+    def _is_safe(self, id: str) -> bool:
+        """Whether a task is stored, or what asks for it, or another one with its key."""
+        if id in self.seqs or self.orders[id].key in self.keys:
+            return True
+        return self.is_left(id)
+
+    def is_left(self, id: str) -> bool:
+        """Whether what asks for a task is in the inbox."""
+        submits = (body for kind, body in self.requests.values() if kind == "submit")
+        return id in self.left and any(CODEC.decode(body)[1] == id for body in submits)
+
+    # -- any time ------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Nothing that was acknowledged is lost."""
+        for id in self.acknowledged:
+            if not self._is_safe(id):
+                raise Broken(f"{id} was acknowledged and is lost")

@@ -1,0 +1,99 @@
+"""The laws of starting: what must be so when an executor is given a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...._core.states import COMPLETED, TERMINAL
+from ..plans import Broken
+from . import verdicts
+from .plans import EXECUTORS
+
+if TYPE_CHECKING:
+    from ...._runtime.run import Run
+    from .account import Account
+    from .life import Life
+
+_HAIR = 1e-6
+
+
+def judge(account: Account, life: Life, run: Run) -> None:
+    """Raise if ``run`` must not start in ``life`` now."""
+    id, order = run.job.id, account.orders[run.job.id]
+    row = account.row(id)
+    begun = account.begun.get((id, run.number))
+    if row is None or begun is None or begun != account.epochs.get(life):
+        raise Broken(f"run {run.number} of {id} starts, and {life.name} has not stored it")
+    if begun == account.epoch and (row.run != run.number or row.status in TERMINAL):
+        raise Broken(f"run {run.number} of {id} starts, and stored is {row.status}, run {row.run}")
+    if (id, run.number) in account.started_runs:
+        raise Broken(f"run {run.number} of {id} starts for the second time")
+    account.started_runs.add((id, run.number))
+    if life.program.versions.get(order.function, "unknown") == "unknown":
+        raise Broken(f"{id} starts where {order.function} is unknown")
+    if order.held and id not in account.released:
+        raise Broken(f"{id} starts and is held")
+    _judge_budgets(account, id, run.number)
+    _judge_time(account, life, id)
+    _judge_dependencies(account, run)
+    _judge_limits(account, life, run)
+
+
+def _judge_budgets(account: Account, id: str, run: int) -> None:
+    if account.retries[id]:
+        return  # by hand it is given all of it anew
+    crashes = sum(past < run for past in account.crashed[id])
+    failures = sum(past < run for past in account.failed[id])
+    order = account.orders[id]
+    if crashes >= verdicts.crashes_allowed(account, None, id) or (crashes and order.fails_on_crash):
+        raise Broken(f"{id} starts after {crashes} crashes")
+    if failures > verdicts.retries_allowed(account, None, id):
+        raise Broken(f"{id} starts after {failures} failures")
+    if account.stopped.get(id) == 0:
+        raise Broken(f"{id} starts again although it was cancelled")
+
+
+def _judge_time(account: Account, life: Life, id: str) -> None:
+    order, wall = account.orders[id], life.clock.wall() + _HAIR
+    if account.retries[id]:
+        return
+    if wall < account.asked_at[id] + order.delay:
+        raise Broken(f"{id} starts before its delay is over")
+    if order.at is not None and wall < account.world.epoch + order.at:
+        raise Broken(f"{id} starts too early")
+    if wall < account.not_before.get(id, 0.0):
+        raise Broken(f"{id} starts again before its retry is due")
+
+
+def _judge_dependencies(account: Account, run: Run) -> None:
+    order = account.orders[run.job.id]
+    after = dict.fromkeys(account.holder(name) for name in order.after)
+    for name in after:
+        ends = account.ends[name]
+        done = ends or name in account.unstored
+        if not (done if order.run_if == "all_done" else COMPLETED in ends):
+            raise Broken(f"{run.job.id} starts, and {name} is {account.status(name)}")
+    if order.with_results and order.run_if == "all_success":
+        results: tuple[Any, ...] = tuple(
+            verdicts.result(account, account.holder(name)) for name in order.after
+        )
+        args, kwargs = run.arguments()
+        if args != results or kwargs:
+            raise Broken(f"{run.job.id} is given {args}, and should be given {results}")
+
+
+def _judge_limits(account: Account, life: Life, run: Run) -> None:
+    on = [*life.runs.values(), run]
+    if len(on) > account.world.setting.limit:
+        raise Broken(f"{len(on)} runs at once, and the limit is {account.world.setting.limit}")
+    kind = run.job.spec.executor
+    if sum(one.job.spec.executor == kind for one in on) > EXECUTORS[kind].slots:
+        raise Broken(f"{kind} has more runs than slots")
+    orders = [account.orders[one.job.id] for one in on]
+    if orders[-1].gated and sum(order.gated for order in orders) > 1:
+        raise Broken("two are behind a gate of one slot")
+    suspects = account.suspects - account.retries.keys()  # those are given all of it anew
+    last_chances = [one.job.id for one in on if one.job.id in suspects]
+    leads = account.epochs.get(life) == account.epoch
+    if leads and run.job.id in last_chances and len(last_chances) > 1:
+        raise Broken(f"{last_chances} run at once, each with one crash left")

@@ -606,3 +606,23 @@ def test_a_fenced_leader_in_another_process(file, store):
     with pytest.raises(StoreFencedError, match="start again"):
         store.commit(epoch, batch(inserts=[row(1)]))
     assert store.counts() == {}
+
+
+@pytest.mark.parametrize("name", ["schema", "epoch", "created_by_us", "last_seq"])
+@pytest.mark.parametrize(
+    "spoil", ["DELETE FROM windlass_state WHERE", "UPDATE windlass_state SET value = 'x' WHERE"]
+)
+def test_a_number_of_its_own_that_is_damaged(file, name, spoil):
+    fill(file, 3)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        done = connection.execute(f"{spoil} name = ?", [name])
+        assert done.rowcount == 1
+    store = SqliteStore(file)
+    with pytest.raises(StoreCorruptError, match=rf"own number '{name}'.* restore a backup"):
+        try:
+            store.open()
+            store.take_lead()
+            store.last_seq()
+            store.shrink()
+        finally:
+            store.close()

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from .._core.states import TERMINAL, TaskStatus
-from ..errors import StoreError
+from ..errors import StoreCorruptError, StoreError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,8 +65,18 @@ _WRITE_STATE = statement("write_state")
 
 def read_state(connection: sqlite3.Connection, name: str) -> int:
     """One of the store's own numbers."""
-    (value,) = connection.execute(_READ_STATE, (name,)).fetchone()
-    return int(value)
+    found = connection.execute(_READ_STATE, (name,)).fetchone()
+    if found is None or not isinstance(found[0], int):
+        (path,) = (
+            path for _, of, path in connection.execute("PRAGMA database_list") if of == "main"
+        )
+        what = f"is {found[0]!r}" if found is not None else "is missing"
+        raise StoreCorruptError(
+            f"{path} is damaged: its own number {name!r}, in windlass_state, {what}. Put it aside "
+            f"together with {path}-wal, and restore a backup, or save what can be read with the "
+            "sqlite3 command '.recover'."
+        )
+    return found[0]
 
 
 def is_current(connection: sqlite3.Connection, path: str) -> bool:

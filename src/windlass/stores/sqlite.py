@@ -116,6 +116,7 @@ class SqliteStore:
 
     def take_lead(self) -> int:
         with self._connections.writing() as connection:
+            read_state(connection, "epoch")  # refused if it is none: SQL would make a number of it
             connection.execute(_RAISE_EPOCH)
             return read_state(connection, "epoch")
 
@@ -133,7 +134,9 @@ class SqliteStore:
     # -- what is there -------------------------------------------------------------------------
 
     def last_seq(self) -> int:
-        ((seq,),) = self._read(_LAST_SEQ)
+        with self._connections.reading() as connection:
+            read_state(connection, "last_seq")  # likewise
+            (seq,) = connection.execute(_LAST_SEQ).fetchone()
         return int(seq)
 
     def unfinished(self) -> Iterator[Row]:

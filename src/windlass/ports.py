@@ -82,6 +82,10 @@ class Call(Protocol):
         """
         ...
 
+    def shut_down(self) -> Outcome:
+        """How it ends if its event loop is shut down under it: not for good if it is in a file."""
+        ...
+
     def interrupt(self) -> None:
         """Cancel what a function in a thread is having awaited on an event loop, if anything."""
         ...

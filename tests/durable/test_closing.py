@@ -8,12 +8,27 @@ import threading
 import pytest
 from runtime.stage import SOON, on_a_loop, python
 
-from windlass import ManagerClosedError, StoreError, TaskCancellationError, TaskManager, task
+from windlass import (
+    ManagerClosedError,
+    Retry,
+    Snooze,
+    StoreError,
+    TaskCancellationError,
+    TaskManager,
+    current_task,
+    task,
+)
 
-from .stage import add, after_crash, door, echo, read, wait_at
+from .stage import add, after_crash, door, echo, fail_until, read, wait_at
 from .test_committed_first import slow
 
 LATER = 3600.0
+
+
+@task
+async def put_off(delay):
+    if current_task().attempt == 1:
+        raise Snooze(delay)
 
 
 def statuses(file):
@@ -293,7 +308,22 @@ async def test_an_opening_that_fails_leaves_nothing_and_can_be_repeated(jobs):
         assert len(tm.list_tasks()) == 1
 
 
-@pytest.mark.xfail(reason="what asyncio.run cancels at its end passes for cancelled by the task")
+@on_a_loop
+async def test_leaving_does_not_wait_for_another_try_which_is_kept(jobs):
+    failing = fail_until.options(retry=Retry(retries=1, delay=LATER, jitter=0))
+    async with TaskManager(jobs) as tm:
+        failed, snoozed = tm.submit(failing, 2), tm.submit(put_off, LATER)
+        dependent = tm.submit(add, failed.output)
+        joined = tm.join()
+        async for change in tm.changes():
+            if change.before == "running" and snoozed.status == failed.status == "pending":
+                break
+        assert not joined.done()  # who waits for all tasks waits for another try as well
+    assert statuses(jobs) == {failed.id: "pending", snoozed.id: "pending", dependent.id: "waiting"}
+    with pytest.raises(ManagerClosedError):
+        await failed
+
+
 @on_a_loop
 async def test_the_loop_was_closed_before_the_manager(jobs, caplog):
     tm = TaskManager(jobs)

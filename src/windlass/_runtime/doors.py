@@ -327,21 +327,25 @@ class Doors:
         """
         caller = _calling_job(self._runtime)
         if caller is None:
-            return self.when(lambda: self.is_quiet(()), "join")
+            return self.when(lambda: self.is_quiet((), _is_for_later), "join")
         self._joiners.append(caller)
         holds_slot = self._runtime.engine.waits.holds_slot
 
         def others_ended() -> bool:
             waiting = [job for job in self._joiners if job is caller or not holds_slot(job)]
-            if not self.is_quiet(waiting):
+            if not self.is_quiet(waiting, _is_for_later):
                 return False
             self._joiners.remove(caller)
             return True
 
         return self.when(others_ended, "join")
 
-    def is_quiet(self, apart: Collection[Job]) -> bool:
-        """Whether everything that was released has ended, but for the tasks ``apart``."""
+    def is_quiet(self, apart: Collection[Job], keeps: Callable[[Task], bool] | None = None) -> bool:
+        """Whether everything that was released has ended, but for the tasks ``apart``.
+
+        What is due later and ``keeps`` does not count: all that is in a file, if nothing else is
+        said.
+        """
         runtime = self._runtime
         if runtime.lobby:
             return False
@@ -350,7 +354,7 @@ class Doors:
         if runtime.follower is not None and not runtime.follower.is_quiet:
             return False
         with runtime.lock:
-            return runtime.engine.is_quiet(_count_running(apart), _keeps)
+            return runtime.engine.is_quiet(_count_running(apart), keeps or _keeps)
 
     def _running(self, apart: Collection[Job]) -> bool:
         with self._runtime.lock:
@@ -368,4 +372,9 @@ def _count_running(jobs: Collection[Job]) -> int:
 
 def _keeps(task: Task) -> bool:
     """Whether a task that is due later waits in a file, and not for its manager to close."""
+    return isinstance(task, StoredJob)
+
+
+def _is_for_later(task: Task) -> bool:
+    """Whether a task is for another day: one that was begun, and is to be tried again, is not."""
     return isinstance(task, StoredJob) and not task.run

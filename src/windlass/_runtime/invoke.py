@@ -46,6 +46,18 @@ def outcome_of(error: BaseException, link: Link) -> Outcome:
     return Err(error, luck=random())  # noqa: S311  # spreads retries, guards no secret
 
 
+def _ended(error: BaseException, run: Run) -> Outcome:
+    """What an exception means that left a function on an event loop, perhaps with the loop."""
+    if isinstance(error, asyncio.CancelledError) and run.stopping() is None and _all_cancelled():
+        return run.shut_down()
+    return outcome_of(error, run)
+
+
+def _all_cancelled() -> bool:
+    """Whether all there is on this loop is cancelled, as asyncio.run() does before it closes it."""
+    return all(task.cancelling() for task in asyncio.all_tasks())
+
+
 def begin(run: Run) -> Outcome | Coroutine[Any, Any, Outcome]:
     """Run an attempt on the running event loop, in the task's own context, until it first waits.
 
@@ -56,7 +68,7 @@ def begin(run: Run) -> Outcome | Coroutine[Any, Any, Outcome]:
     try:
         coroutine, step = context.run(_begin, run, run.job)
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is this task's failure
-        outcome = outcome_of(error, run)
+        outcome = _ended(error, run)
     else:
         if coroutine is not None:
             return cast("Coroutine[Any, Any, Outcome]", _go_on(run, context, coroutine, step))
@@ -76,7 +88,7 @@ def _go_on(
     except BaseException as error:
         if is_closing(error):
             raise
-        outcome = outcome_of(error, run)
+        outcome = _ended(error, run)
     if run.cleanups is not None:
         yield from cast("Any", _clean_up(run, context, outcome))
     return outcome

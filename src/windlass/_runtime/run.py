@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from .._core.outcome import Ok
+from .._core.outcome import Again, Cancelled, Ok
 from .._core.policies import NO_RETRY
 from .._core.states import RUNNING
 from .arguments import filled
@@ -17,6 +17,7 @@ from .current import stopping_error
 from .invoke import begin, call
 from .log_lines import said_in
 from .parcel import TaskParcel
+from .stored_job import StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .wait import Promise
 
 _NO_KEYWORDS: dict[str, Any] = {}
+_PAUSE = 1.0
+"""So long it takes a loop to close; if it goes on after all, so do the tasks of a file."""
 
 
 class Run:
@@ -76,6 +79,11 @@ class Run:
         with runtime.lock:
             runtime.engine.begin(self.job, self.number, runtime.clock.now())
         runtime.pump.wake()
+
+    def shut_down(self) -> Outcome:
+        if isinstance(self.job, StoredJob):
+            return Again(_PAUSE)
+        return Cancelled("its event loop was shut down")
 
     def interrupt(self) -> None:
         if self.cancel_elsewhere is not None:

@@ -224,7 +224,8 @@ class Lanes:
         if lane.cancelled() and not self._tasks:
             # Somebody cancels all there is on this loop, as asyncio.run() does before it closes it.
             while self._queue:
-                self._report(self._queue.popleft(), Cancelled("its event loop was shut down"))
+                call = self._queue.popleft()
+                self._report(call, call.shut_down())
 
     async def _lane(self) -> None:
         me = asyncio.current_task()

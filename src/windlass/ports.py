@@ -341,6 +341,8 @@ class Store(Protocol):
     - What goes wrong is a StoreError that says what, where and what to do about it:
       StoreLockedError (somebody else writes; to be tried again), StoreCorruptError,
       StoreFullError, or itself.
+    - A commit that is refused for something in it says for what: ``details["refused"]`` names the
+      part of the batch, and the ``seq`` of the task. It may be tried again without that.
     """
 
     def open(self) -> None:

@@ -16,6 +16,7 @@ When a commit fails
 - *Locked*: somebody else writes, a user's own transaction perhaps. It is tried again, with a
   warning every few seconds. Nothing fails.
 - *Fenced*: another process leads. Nothing may be written any more; the manager closes.
+- *Refused for itself*, such as a value that is too big: it is left out; see ``refusals``.
 - *Anything else*, such as a full disk: the tasks that were new in it are refused, through their
   handles; everything else is kept and tried again every second. Until that works, whatever is
   submitted is refused at once.
@@ -35,7 +36,7 @@ from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .._core.states import TaskStatus
     from .._core.task import Task
@@ -52,6 +53,7 @@ logger = logging.getLogger("windlass")
 
 _AGAIN = 1.0
 _WARN_EVERY = 5.0
+_PAGE = 10_000
 
 
 class Entry:
@@ -253,7 +255,7 @@ class Journal:
         if not self._trying:
             return None
         try:
-            self._store.commit(self.epoch, self._batch(self._trying))
+            self._store_what_it_takes()
         except StoreLockedError as error:
             if self._now() - self._warned > _WARN_EVERY:
                 self._warned = self._now()
@@ -276,6 +278,20 @@ class Journal:
             self._trying = []
         self._wake()
         return None
+
+    def _store_what_it_takes(self) -> None:
+        """Commit what is being tried, but for what the store refuses for itself."""
+        while True:
+            try:
+                for batch in _pages(self._batch(self._trying)):
+                    self._store.commit(self.epoch, batch)
+            except StoreError as error:
+                from .refusals import leave_out  # noqa: PLC0415  # hardly ever needed
+
+                if not leave_out(self._trying, error, self._records, self.refused.append):
+                    raise
+            else:
+                return
 
     def fence(self, error: StoreFencedError) -> None:
         """Another process leads: say so, once, and have the manager close."""
@@ -336,6 +352,16 @@ def _changed(moves: Moves) -> Iterable[Task]:
             *moves.started,
         ]
     )
+
+
+def _pages(batch: Batch) -> Iterator[Batch]:
+    """``batch``, after as many of its deletes as would make it too long for those who wait."""
+    batch.deletes.sort()  # what is new in it, and forgotten already, is deleted with it
+    while len(batch.deletes) > _PAGE:
+        page = Batch()
+        page.deletes, batch.deletes = batch.deletes[:_PAGE], batch.deletes[_PAGE:]
+        yield page
+    yield batch
 
 
 _created = attrgetter("created_at")

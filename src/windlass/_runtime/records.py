@@ -169,6 +169,16 @@ class Records:
         """A checkpoint, or the result of a step."""
         return self._codec.encode(value, what)
 
+    def error(self, error: BaseException) -> bytes:
+        """The outcome of a task that failed with ``error``."""
+        return self._codec.encode(["error", False, False, self._codec.encode_error(error)])
+
+    def label(self, seq: int) -> str:
+        """The task with this number in the store, in words."""
+        jobs = list(self._runtime.engine.tasks.values())
+        named = (job.label for job in jobs if isinstance(job, StoredJob) and job.seq == seq)
+        return next(named, f"task {seq} of the file")
+
     def line(self, job: StoredJob, line: LogLine) -> Line:
         """What ``job`` has said in the log."""
         kind = f"{line.number} {line.attempt} {line.level.replace(' ', '_')} {line.logger}"

@@ -49,6 +49,13 @@ _REFUSED = (
         "what uses the store."
     ),
 )
+_TOO_BIG = (
+    StoreError,
+    (
+        "{path} has no room for a value of that size: {error}. Keep large values in files of "
+        "their own, and their names here."
+    ),
+)
 _DISK = (
     StoreError,
     (
@@ -57,6 +64,8 @@ _DISK = (
     ),
 )
 _OTHER = StoreError, "{path}: {error}"
+
+_REFUSALS = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
 
 # An extended code is looked up before its primary one.
 _KINDS: dict[int, tuple[type[StoreError], str]] = {
@@ -74,7 +83,7 @@ _KINDS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_PERM: _READ_ONLY,
     sqlite3.SQLITE_CONSTRAINT: _REFUSED,
     sqlite3.SQLITE_MISMATCH: _REFUSED,
-    sqlite3.SQLITE_TOOBIG: _REFUSED,
+    sqlite3.SQLITE_TOOBIG: _TOO_BIG,
     sqlite3.SQLITE_IOERR: _DISK,
 }
 
@@ -86,6 +95,15 @@ def explaining(path: str) -> Generator[None]:
         yield
     except (sqlite3.Error, UnicodeError, OverflowError) as error:
         raise explained(path, error) from error
+
+
+def is_refusal(error: StoreError) -> bool:
+    """Whether something was wrong with what was to be stored, and not with where."""
+    cause = error.__cause__
+    if isinstance(cause, UnicodeError | OverflowError):
+        return "decode to UTF-8" not in str(cause)
+    code: int = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & _PRIMARY in _REFUSALS
 
 
 def explained(path: str, error: Exception) -> StoreError:

@@ -18,25 +18,25 @@ costs is its fsync, and that is shared by all that is in the batch.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._core.states import TERMINAL
 from ..errors import StoreError, StoreFencedError
-from ..ports import Line, Request, Row
+from ..ports import Batch, Line, Request, Row
 from . import NEWS_KEPT
 from .connections import Connections, Durability
 from .glance import Glance
-from .mishaps import explaining
+from .mishaps import explaining, is_refusal
 from .schema import read_state, statement
 
 if TYPE_CHECKING:
     import os
-    import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ..ports import Batch
 
 _PAGE = 1_000  # rows that are in memory at once while all are read
 _NO_SEQ_IS_GREATER = 2**63 - 1
@@ -121,6 +121,28 @@ class SqliteStore:
             return read_state(connection, "epoch")
 
     def commit(self, epoch: int, batch: Batch) -> None:
+        try:
+            self._commit(epoch, batch)
+        except StoreError as error:
+            if is_refusal(error):
+                error.details["refused"] = self._refused(batch)
+            raise
+
+    def _refused(self, batch: Batch) -> tuple[str, int]:
+        """What of ``batch`` is refused: the part, and the task. It is written piece by piece."""
+        found = ("", 0)
+        with suppress(_UndoError), self._connections.writing() as connection:
+            _delete(connection, batch.deletes)
+            for part, seq, piece in _pieces(batch):
+                try:
+                    _write(connection, piece)
+                except (sqlite3.Error, UnicodeError, OverflowError):
+                    found = part, seq
+                    break
+            raise _UndoError
+        return found
+
+    def _commit(self, epoch: int, batch: Batch) -> None:
         with self._connections.writing() as connection:
             newest = read_state(connection, "epoch")
             if epoch != newest:
@@ -268,6 +290,19 @@ class SqliteStore:
         while page := self._read(sql, (seq, _PAGE)):
             yield from page
             seq = page[-1][0]
+
+
+class _UndoError(Exception):
+    """Ends a transaction that was only a trial."""
+
+
+def _pieces(batch: Batch) -> Iterator[tuple[str, int, Batch]]:
+    """What ``batch`` writes of tasks, one thing after the other: the part, the task, the thing."""
+    for part in ("inserts", "updates", "checkpoints", "steps", "lines"):
+        for item in getattr(batch, part):
+            piece = Batch()
+            setattr(piece, part, [item])
+            yield part, item.seq if part == "updates" else item[0], piece
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:

@@ -298,8 +298,8 @@ class Batch:
     """Everything that one commit writes, all or nothing."""
 
     __slots__ = (
-        "checkpoints", "deletes", "handled", "inserts", "lines", "news", "steps", "trims",
-        "updates",
+        "checkpoints", "deletes", "functions", "handled", "inserts", "lines", "news", "steps",
+        "trims", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -309,6 +309,8 @@ class Batch:
         """Of each task one at most, also of those that are new."""
         self.deletes: list[int] = []
         """The tasks to forget, by ``seq``, with their steps, checkpoints and lines."""
+        self.functions: list[tuple[str, bytes]] = []
+        """What functions ask for their tasks, by their stable ids."""
         self.checkpoints: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, str, bytes]] = []
         self.lines: list[Line] = []
@@ -381,6 +383,10 @@ class Store(Protocol):
 
     def keys(self) -> Iterator[tuple[str, str]]:
         """The keys of tasks that have ended, each with the task's id."""
+        ...
+
+    def functions(self) -> dict[str, bytes]:
+        """What functions ask for their tasks, as last written, by their stable ids."""
         ...
 
     def checkpoint(self, seq: int) -> bytes | None:

@@ -229,7 +229,7 @@ def test_show_tells_all_about_a_failure(crashed):
     for part in ("failed after", "raise ValueError", "no such page: bad page", "owner", "ann"):
         assert part in text
     fallen = windlass("show", "jobs.db", "fallen", cwd=crashed).stdout
-    assert "after        ✘ program.fetch  bad  failed" in fallen
+    assert "after        ✘ fetch  bad  failed" in fallen
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_show_tells_all_about_a_failure(crashed):
     [
         ("good", "completed"),
         ("running", "was running when its process died"),
-        ("waiting", "waiting for `program.charge`"),
+        ("waiting", "waiting for `charge`"),
         ("later", "next try"),
     ],
 )

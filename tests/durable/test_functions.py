@@ -1,12 +1,15 @@
 """Which functions can be kept in a file, and what becomes of tasks whose function has changed."""
 
 import functools
+import sqlite3
+from contextlib import closing
 
 import pytest
 from runtime.stage import Gate, on_a_loop
 
-from windlass import NotDurableError, SerializationError, TaskManager, task
+from windlass import NotDurableError, SerializationError, TaskManager, TaskPriority, task
 from windlass import decorators as registered
+from windlass.observe import TaskFile
 
 from .stage import add, after_crash, door, echo, wait_at
 
@@ -45,6 +48,71 @@ async def test_only_decorated_functions_are_durable(jobs):
         assert await tm.submit(task(Thing().method, durable=False)) == 1
     async with TaskManager(jobs) as tm:
         assert tm.list_tasks() == []
+
+
+@task(
+    name="crawl", type="web", description="reads", tags=["slow"], owner="ann", priority="high",
+    metadata={"team": 1},
+)  # fmt: skip
+async def labelled():
+    pass
+
+
+@task(tags=["kept"], metadata={"cannot be stored": object()})
+async def labelled_oddly():
+    pass
+
+
+@on_a_loop
+async def test_what_a_function_asks_is_known_to_who_looks_at_the_file(jobs):
+    async with TaskManager(jobs) as tm:
+        await tm.submit(labelled)
+        await tm.submit(labelled.options(tags=["own"], owner="bob"))
+        await tm.submit(add, 1)
+        await tm.map(labelled, [], chunksize=2)
+    look = TaskFile(jobs)
+    first, second, third = look.list_tasks()
+    assert (first.name, first.type, first.description) == ("crawl", "web", "reads")
+    assert (first.tags, first.owner, first.metadata) == ({"slow"}, "ann", {"team": 1})
+    assert first.priority is second.priority is TaskPriority.HIGH
+    assert (second.name, second.tags, second.owner) == ("crawl", {"own"}, "bob")
+    assert (third.name, third.tags, third.owner) == ("add", set(), None)
+    assert look.list_tasks(tag="slow") == look.list_tasks(owner="ann") == [first]
+    for name in ("crawl", "labelled", "durable.test_functions.labelled"):
+        assert look.list_tasks(name=name) == [first, second]
+
+
+@on_a_loop
+async def test_what_a_function_asks_and_cannot_be_stored_is_left_out(jobs):
+    async with TaskManager(jobs) as tm:
+        await tm.submit(labelled_oddly)
+    (info,) = TaskFile(jobs).list_tasks()
+    assert (info.name, info.tags) == ("durable.test_functions.labelled_oddly", set())
+
+
+@on_a_loop
+async def test_a_function_that_has_changed_is_stored_anew(jobs):
+    for tags in (["old"], ["new"]):
+
+        @task(id="changing", tags=tags)
+        async def changing():
+            pass
+
+        async with TaskManager(jobs) as tm:
+            await tm.submit(changing)
+    assert [info.tags for info in TaskFile(jobs).list_tasks()] == [{"new"}, {"new"}]
+    forget("changing")
+
+
+@on_a_loop
+async def test_what_is_damaged_of_a_function_is_not_missed(jobs):
+    async with TaskManager(jobs) as tm:
+        await tm.submit(labelled)
+    with closing(sqlite3.connect(jobs)) as connection:
+        connection.execute("UPDATE windlass_functions SET options = x'1234'")
+        connection.commit()
+    (info,) = TaskFile(jobs).list_tasks()
+    assert (info.name, info.status) == ("durable.test_functions.labelled", "completed")
 
 
 @on_a_loop

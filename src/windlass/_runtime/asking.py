@@ -154,7 +154,7 @@ class Asking(Parts):
         if self.follower is not None and isinstance(job, StoredJob) and job.outcome is None:
             return self.follower.explain(job)
         if job.status is PENDING and self.durable is not None and isinstance(job, StoredJob):
-            lacks = self.durable.records.lacking(job)
+            lacks = self.durable.reader.lacking(job)
             if lacks is not None:
                 return f"waiting for a program that has {lacks}: this one has not"
         with self.lock:

@@ -30,6 +30,7 @@ from .follower import Follower
 from .journal import Journal
 from .keeping import Keep, Sweeper
 from .log_lines import Log
+from .reading import Reader
 from .records import Records
 from .recovery import Recovery
 from .stored_job import UNKNOWN, StoredJob
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 
     from .._core.task import Task
     from ..ports import Codec, Row, Store
+    from .functions import Registry
     from .job import Job
     from .log_lines import LogLine
-    from .records import Registry
     from .runtime import Runtime
 
 logger = logging.getLogger("windlass")
@@ -107,6 +108,7 @@ class Durable:
         self._role = role
         self._threads = threads
         self.records = Records(runtime, codec, registry)
+        self.reader = Reader(runtime, codec, registry)
         self.journal = Journal(
             store, self.records, runtime.clock.now, runtime.pump.wake, runtime.on_fenced
         )
@@ -158,7 +160,7 @@ class Durable:
             if not before or epoch != before + 1:
                 self._keys = dict(self.store.keys())
                 errand = self._role == "errand"
-                recovery = Recovery(runtime, self.store, self.records, self.journal)
+                recovery = Recovery(runtime, self.store, self.reader, self.journal)
                 recovery.run(self.mine, self.recall_log, errand=errand)
                 runtime.engine.paused |= errand
             runtime.follower, runtime.journal = None, self.journal
@@ -178,7 +180,7 @@ class Durable:
         """Leave word, for those who look at the file, of what its tasks need and have not got."""
         lacking = Counter[str]()
         for job in self._runtime.jobs(lambda task: task.spec.executor == UNKNOWN):
-            if isinstance(job, StoredJob) and (what := self.records.lacking(job)) is not None:
+            if isinstance(job, StoredJob) and (what := self.reader.lacking(job)) is not None:
                 lacking[what] += 1
         if lacking or self.store.read_note(LACKING) is not None:
             self.store.write_note(LACKING, json.dumps(lacking) if lacking else None)
@@ -208,11 +210,11 @@ class Durable:
 
     def read(self, row: Row) -> StoredJob:
         """The job that ``row`` stands for, as it is; nobody takes it in."""
-        return Recovery(self._runtime, self.store, self.records, self.journal).read(row)
+        return Recovery(self._runtime, self.store, self.reader, self.journal).read(row)
 
     def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
         """The job that ``row``, which is not stored yet, stands for; and why it cannot run."""
-        recovery = Recovery(self._runtime, self.store, self.records, self.journal)
+        recovery = Recovery(self._runtime, self.store, self.reader, self.journal)
         return recovery.read_new(row)
 
     def recall(self, id: str) -> Job | None:
@@ -238,7 +240,7 @@ class Durable:
         seq = job.seq  # which a follower learns from the store
         if seq == 0 and (row := self.store.rows([job.id]).get(job.id)) is not None:
             seq = row.seq
-        return self.records.log(self.store.lines(seq))
+        return self.reader.log(self.store.lines(seq))
 
     def recall_log(self, job: StoredJob) -> None:
         """Let what ``job`` says go on where an earlier process has left it."""
@@ -251,7 +253,7 @@ class Durable:
             self.recall_log(job)
             for other in job.dependencies:
                 self._needed(other.id)
-            self.records.revive(job, self._needed)
+            self.reader.revive(job, self._needed)
 
     def revive_downstream(self, job: Job) -> None:
         """See to it that the engine finds what fell with ``job``, in whatever process that was."""
@@ -408,10 +410,10 @@ class Durable:
             job.recovered = False
             if checkpoint is not None and job.noted.checkpoint is None:
                 what = f"the checkpoint of {job.label}"
-                job.noted.checkpoint = self.records.restored(checkpoint, what)
+                job.noted.checkpoint = self.reader.restored(checkpoint, what)
             for name, packed in steps.items():
                 what = f"the result of step {name!r} of {job.label}"
-                job.noted.steps.setdefault(name, self.records.restored(packed, what))
+                job.noted.steps.setdefault(name, self.reader.restored(packed, what))
 
 
 _opened: WeakSet[Durable] = WeakSet()

@@ -34,6 +34,7 @@ from weakref import WeakSet
 from .._core.change import GateChange, Moves
 from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch
+from .functions import function_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,8 +61,8 @@ class Entry:
     """What one turn has to write, and what is to be done when that is safe."""
 
     __slots__ = (
-        "checkpoints", "deletes", "ended", "handled", "inserts", "lines", "moves", "new", "news",
-        "promises", "runs", "steps", "stops", "trims", "updates",
+        "checkpoints", "deletes", "ended", "functions", "handled", "inserts", "lines", "moves",
+        "new", "news", "promises", "runs", "steps", "stops", "trims", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,6 +72,7 @@ class Entry:
         self.new: list[StoredJob] = []
         self.ended: list[StoredJob] = []
         self.deletes: list[int] = []
+        self.functions: list[tuple[str, bytes]] = []
         self.checkpoints: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, str, bytes]] = []
         self.lines: list[Line] = []
@@ -80,10 +82,10 @@ class Entry:
         """For the clients: each change as what makes a Change."""
         self.promises: list[Promise[None]] = []
         """To be kept when all this is safe."""
-        self.runs: list[Run] = []
-        """To be started then."""
         self.stops: Sequence[Run] = ()
-        """To be stopped after that."""
+        """To be stopped then."""
+        self.runs: list[Run] = []
+        """To be started after that: in the places of those, perhaps."""
 
     def __bool__(self) -> bool:
         return bool(
@@ -118,6 +120,7 @@ class Journal:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._seq = 0
+        self._introduced: set[str] = set()
         self._next = Entry()  # for what is said between two turns
         self.epoch = 0
         self.desk: Desk | None = None
@@ -174,9 +177,18 @@ class Journal:
             self._seq += 1
             job.seq = self._seq
             entry.new.append(job)
+        if job.function not in self._introduced:
+            self._introduce(job.function, entry)
         entry.inserts[job.seq] = self._records.row(job, offset)
         entry.updates.pop(job.seq, None)  # how it ended before it was retried
         job.packed = None
+
+    def _introduce(self, function: str, entry: Entry) -> None:
+        """Have it written down, once in each lead, what ``function`` asks for its tasks."""
+        self._introduced.add(function)
+        options = self._records.own_options(function)
+        if options is not None:
+            entry.functions.append((function_of(function), options))
 
     def write(self, entry: Entry) -> None:
         """Have ``entry`` committed; it comes out of ``take_done`` then."""
@@ -209,6 +221,7 @@ class Journal:
         Without a ``thread``, somebody calls ``commit``.
         """
         self.epoch, self._seq = epoch, seq
+        self._introduced.clear()
         self._closing.clear()
         self.sick = None
         if thread:
@@ -328,6 +341,7 @@ class Journal:
                 del updates[seq]  # it was retried, and begins anew
             inserts |= entry.inserts
             updates |= entry.updates
+            batch.functions += entry.functions
             batch.checkpoints += entry.checkpoints
             batch.steps += entry.steps
             batch.lines += entry.lines

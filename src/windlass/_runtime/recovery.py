@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..ports import Row, Store
     from .job import Job
     from .journal import Journal
-    from .records import Records
+    from .reading import Reader
     from .runtime import Runtime
 
 logger = logging.getLogger("windlass")
@@ -44,10 +44,10 @@ _NAMED = Recipe(bool, bool, Spec("unknown", UNKNOWN), CallShape(bool, "unknown")
 class Recovery:
     """One reading of a store into the engine of ``runtime``; see the module."""
 
-    def __init__(self, runtime: Runtime, store: Store, records: Records, journal: Journal) -> None:
+    def __init__(self, runtime: Runtime, store: Store, reader: Reader, journal: Journal) -> None:
         self._runtime = runtime
         self._store = store
-        self._records = records
+        self._reader = reader
         self._journal = journal
         self._seen: dict[str, StoredJob] = {}
 
@@ -68,7 +68,7 @@ class Recovery:
         with runtime.lock:
             now = runtime.clock.now()
             for row in self._store.unfinished():
-                job, problem = self._records.job(row, offset, self.resolve)
+                job, problem = self._reader.job(row, offset, self.resolve)
                 if (before := known.get(row.id)) is not None and before.outcome is None:
                     before.become(job)
                     job = before
@@ -115,11 +115,11 @@ class Recovery:
 
     def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
         """The job that ``row``, which is not stored yet, stands for; and why it cannot run."""
-        return self._records.job(row, self._runtime.wall_offset(), self.resolve)
+        return self._reader.job(row, self._runtime.wall_offset(), self.resolve)
 
     def read(self, row: Row) -> StoredJob:
         """The job that ``row`` stands for, as it is; nobody takes it in."""
-        job, _ = self._records.job(row, self._runtime.wall_offset(), self.resolve)
+        job, _ = self._reader.job(row, self._runtime.wall_offset(), self.resolve)
         if job.outcome is None and row.status in set(TaskStatus):  # or it is damaged
             job.status = TaskStatus(row.status)
         return job

@@ -25,12 +25,14 @@ from .._core.task import Task
 from .._runtime.clock import SystemClock
 from .._runtime.desk import LEADER
 from .._runtime.durable import LACKING
+from .._runtime.functions import recipe_with
 from .._runtime.handle import error_of
-from .._runtime.records import Records
+from .._runtime.reading import Reader
 from .._runtime.runtime import Runtime
 from .._runtime.stored_job import UNKNOWN
 from ..codecs import MsgpackCodec
 from ..decorators import recipe_of
+from ..errors import TaskError
 from ..stores.lead import Lead
 from ..stores.sqlite import SqliteStore
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from .._runtime.log_lines import LogLine
     from .._runtime.recipe import Recipe
     from .._runtime.stored_job import StoredJob
-    from ..errors import TaskError
     from ..ports import Codec, Row
 
 _PAGE = 1_000
@@ -113,7 +114,9 @@ class TaskFile:
         self._store.open()
         self.path = self._store.path
         self._runtime = Runtime({}, SystemClock(), recipe_of)
-        self._records = Records(self._runtime, codec or MsgpackCodec(), _NoFunctions())
+        codec = codec or MsgpackCodec()
+        functions = _FunctionsInFile(self._store, codec)
+        self._reader = Reader(self._runtime, codec, functions)
 
     # -- tasks ---------------------------------------------------------------------------------
 
@@ -128,14 +131,14 @@ class TaskFile:
     ) -> list[TaskInfo]:
         """The tasks that fit every filter given, the newest ``limit`` of them, oldest first.
 
-        A function's own name, tags and owner are known to its program alone: here its tasks go by
-        its stable id, and by what their submit has said.
+        What a function asks for all its tasks, such as their name, tags and owner, is as the
+        program has it that stored them last.
         """
         wanted = frozenset(status) or frozenset(TaskStatus)
 
-        def fits(info: TaskInfo) -> bool:
+        def fits(info: TaskInfo, function: str) -> bool:
             return (
-                (name is None or name in {info.name, info.name.rpartition(".")[2]})
+                (name is None or name in {info.name, function, function.rpartition(".")[2]})
                 and (tag is None or tag in info.tags)
                 and (owner is None or owner == info.owner)
             )
@@ -165,7 +168,7 @@ class TaskFile:
     def get_task_log(self, id: str, *, since: int = 0) -> list[LogLine]:
         """What a task has said in the log, after the line with the number ``since``."""
         row = self._store.rows([id]).get(id)
-        lines = self._records.log(self._store.lines(row.seq)) if row is not None else []
+        lines = self._reader.log(self._store.lines(row.seq)) if row is not None else []
         return [line for line in lines if line.number > since]
 
     def explain(self, id: str) -> str:
@@ -262,18 +265,23 @@ class TaskFile:
             before = page[-1].seq
 
     def _fitting(
-        self, rows: Iterable[Row], wanted: frozenset[TaskStatus], fits: Callable[[TaskInfo], bool]
+        self,
+        rows: Iterable[Row],
+        wanted: frozenset[TaskStatus],
+        fits: Callable[[TaskInfo, str], bool],
     ) -> Iterator[tuple[int, TaskInfo]]:
         for row in rows:
-            if TaskStatus(row.status) in wanted and fits(info := self._info(self._read(row))):
-                yield row.seq, info
+            if TaskStatus(row.status) in wanted:
+                info = self._info(self._read(row))
+                if fits(info, row.function):
+                    yield row.seq, info
 
     def _job(self, id: str) -> StoredJob | None:
         row = self._store.rows([id]).get(id)
         return self._read(row) if row is not None else None
 
     def _read(self, row: Row, resolve: Callable[[str], Job] | None = None) -> StoredJob:
-        job, _ = self._records.job(row, self._runtime.wall_offset(), resolve or _by_name)
+        job, _ = self._reader.job(row, self._runtime.wall_offset(), resolve or _by_name)
         job.status = TaskStatus(row.status)
         return job
 
@@ -288,8 +296,16 @@ class TaskFile:
 _NOTHING = Spec(name="", executor=UNKNOWN)
 
 
-class _NoFunctions:
-    """The registry of somebody who has none of the program's functions, and needs none."""
+class _FunctionsInFile:
+    """The functions of a file's tasks, for somebody who has none of them: what they ask, as stored.
+
+    What a function asks is in the file as soon as a task of it is.
+    """
+
+    def __init__(self, store: SqliteStore, codec: Codec) -> None:
+        self._store = store
+        self._codec = codec
+        self._known: dict[str, Recipe | None] = {}
 
     def id_of(self, recipe: Recipe) -> str | None:
         """None is stored from here."""
@@ -297,9 +313,17 @@ class _NoFunctions:
         return None  # as the protocol has it
 
     def recipe(self, id: str) -> Recipe | None:
-        """None is known."""
-        del id
-        return None  # likewise
+        """What stands for a function; nothing calls it."""
+        if id not in self._known:
+            options = self._store.functions().get(id)
+            self._known[id] = self._read(id, options) if options is not None else None
+        return self._known[id]
+
+    def _read(self, id: str, options: bytes) -> Recipe | None:
+        try:
+            return recipe_with(self._codec.decode(options), None, id)
+        except (TaskError, TypeError, ValueError):  # damaged: its tasks are still worth a look
+            return None
 
 
 def _by_name(id: str) -> Job:

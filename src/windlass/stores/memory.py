@@ -30,6 +30,7 @@ class MemoryStore:
         self._tasks: dict[int, Row] = {}
         self._seqs: dict[str, int] = {}
         self._last_seq = 0
+        self._functions: dict[str, bytes] = {}
         self._checkpoints: dict[int, bytes] = {}
         self._steps: dict[int, dict[str, bytes]] = {}
         self._lines: dict[int, list[tuple[int, Line]]] = {}
@@ -113,6 +114,7 @@ class MemoryStore:
         for seq in batch.deletes:
             for kept in (self._checkpoints, self._steps, self._lines):
                 kept.pop(seq, None)
+        self._functions.update(batch.functions)
         for seq, value in batch.checkpoints:
             if seq in self._tasks:
                 self._checkpoints[seq] = value
@@ -153,6 +155,10 @@ class MemoryStore:
     def keys(self) -> Iterator[tuple[str, str]]:
         ended = [row for row in self._rows() if row.ended_at is not None]
         return iter([(row.key, row.id) for row in ended if row.key is not None])
+
+    def functions(self) -> dict[str, bytes]:
+        with self._opened():
+            return dict(self._functions)
 
     def checkpoint(self, seq: int) -> bytes | None:
         with self._opened():

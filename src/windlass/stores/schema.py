@@ -51,6 +51,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         statement("create_requests"),
         statement("create_news"),
         statement("create_notes"),
+        statement("create_functions"),
     ),
 )
 """The first leads from nothing to version 1."""

@@ -54,6 +54,7 @@ _DELETES = (
     statement("delete_steps"),
     statement("delete_lines"),
 )
+_INSERT_FUNCTION = statement("insert_function")
 _INSERT_CHECKPOINT = statement("insert_checkpoint")
 _INSERT_STEP = statement("insert_step")
 _INSERT_LINE = statement("insert_line")
@@ -73,6 +74,7 @@ _UNFINISHED = statement("select_unfinished")
 _TASK = statement("select_task")
 _FINISHED = statement("select_finished")
 _KEYS = statement("select_keys")
+_FUNCTIONS = statement("select_functions")
 _CHECKPOINT = statement("select_checkpoint")
 _STEPS = statement("select_steps")
 _LINES = statement("select_lines")
@@ -179,6 +181,9 @@ class SqliteStore:
 
     def keys(self) -> Iterator[tuple[str, str]]:
         return ((key, id) for _, key, id in self._pages(_KEYS))
+
+    def functions(self) -> dict[str, bytes]:
+        return dict(self._read(_FUNCTIONS))
 
     def checkpoint(self, seq: int) -> bytes | None:
         return next((value for (value,) in self._read(_CHECKPOINT, (seq,))), None)
@@ -315,6 +320,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     _write_rows(connection, _END_TASKS, [row for row in batch.updates if row.ended_at is not None])
     if batch.inserts:
         _delete(connection, batch.deletes)
+    many(_INSERT_FUNCTION, batch.functions)
     many(_INSERT_CHECKPOINT, batch.checkpoints)
     many(_INSERT_STEP, batch.steps)
     many(_INSERT_LINE, batch.lines)

@@ -155,6 +155,15 @@ class StoreContract:
         assert store.rows(["t-1"]) == {"t-1": row(1, "completed", outcome=b"3")}
         assert store.rows(["t-2"])["t-2"].outcome is None
 
+    def test_functions_are_kept_as_last_written(
+        self, store: Store, commit: Callable[..., None]
+    ) -> None:
+        """By their ids."""
+        assert store.functions() == {}
+        commit(functions=[("m.f", b"1"), ("m.g", b"2")])
+        commit(functions=[("m.g", b"3"), ("m.h", b"")])
+        assert store.functions() == {"m.f": b"1", "m.g": b"3", "m.h": b""}
+
     def test_a_known_seq_takes_the_place_of_what_was_there(
         self, store: Store, commit: Callable[..., None]
     ) -> None:

@@ -1,0 +1,1 @@
+REPLACE INTO windlass_functions (id, options) VALUES (?, ?)

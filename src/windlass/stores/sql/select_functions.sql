@@ -1,0 +1,1 @@
+SELECT id, options FROM windlass_functions

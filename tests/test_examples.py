@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from redis_server import HOW_TO_GET_ONE, find_redis_server
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -99,6 +100,12 @@ EXPECTED = {
         Giant got through, too: 1000
         not begun: cancelled: expired
         """,
+    "agents": """
+        agents: ['ready', 'ready', 'ready']
+        asked 60, answered 60
+        and of 7^20: {{"7^20":76}}
+        agents ended with [-9, 0, 0]
+        """,
     "crash": """
         paid 3
         paid 4
@@ -158,6 +165,10 @@ def check(name, done, folder):
 @pytest.mark.usefixtures("newsrooms")
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name != "newsroom"])
 def test_example(tmp_path, name):
+    if name == "agents":
+        pytest.importorskip("redis", reason="needs the Redis client: pip install 'windlass[redis]'")
+        if find_redis_server() is None:
+            pytest.skip(HOW_TO_GET_ONE)
     if name == "crash":  # it is about what is left after its first run
         killed = run(EXAMPLES / "crash.py", cwd=tmp_path, code=-signal.SIGKILL)
         assert words(killed.stdout) == ["paid 1", "paid 2", "killed while paying 3"]
@@ -190,5 +201,5 @@ def test_the_newsroom_with_windlass_run(newsrooms):
 
 def test_examples_are_as_short_as_they_promise():
     for path in EXAMPLES.glob("*.py"):
-        most = 149 if path.stem == "newsroom" else 50
+        most = {"newsroom": 149, "agents": 80}.get(path.stem, 50)
         assert len(path.read_text().splitlines()) <= most, path

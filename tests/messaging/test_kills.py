@@ -62,7 +62,7 @@ def replies_to(sender: Sender, server) -> list[dict[str, str]]:
     return replies
 
 
-@pytest.mark.timeout(60 + 5 * KILLS)
+@pytest.mark.timeout(60 + 2 * KILLS)
 @pytest.mark.parametrize("file", ["-", "jobs.db"])
 def test_no_message_is_lost_and_each_has_one_reply(file, mortal, consumers, tmp_path):
     draw = random.Random(os.environ.get("WINDLASS_KILLS_SEED", "7"))

@@ -67,6 +67,8 @@ class Requests:
         self._most, self._tries = in_flight, tries
         self._open: dict[str, Message] = {}
         """What is in flight, by id."""
+        self._unknown: dict[str, int] = {}
+        """How often owed messages were seen whose tasks are not in our file."""
         self._changed = asyncio.Event()
         """Something has ended."""
 
@@ -155,11 +157,30 @@ class Requests:
         await self._take_over(self._room, stream.silence)
         if not self._starter.durable:
             return
-        for message, id in await stream.debts(self._open, of_living=everybody):
-            handle = await self._starter.outside(self._starter.manager.get_handle, id)
-            if handle is not None and self._room > 0 and message.id not in self._open:
+        debts = await stream.debts(self._open, of_living=everybody)
+        unknown, self._unknown = self._unknown, {}
+        for message, id in debts:
+            handle = None
+            if self._room > 0:
+                times = self._unknown[message.id] = unknown.get(message.id, 0) + 1
+                # It may be in a file elsewhere, and looking costs: seldom, after the first times.
+                if times & (times - 1) == 0:
+                    handle = await self._starter.outside(self._found, message, id)
+            if handle is not None and message.id not in self._open:
                 self._open[message.id] = message
                 self._starter.follow(self._follow(message, handle=handle))
+
+    def _found(self, message: Message, id: str) -> TaskHandle[Any] | None:
+        """The task of a message that is owed, if it is in our file.
+
+        A client of the file learns only later that its task has given way to one with its key.
+        """
+        manager = self._starter.manager
+        handle = manager.get_handle(id)
+        if handle is None:
+            infos = manager.list_tasks(key=self._key(message), limit=1)
+            handle = manager.get_handle(infos[0].id) if infos else None
+        return handle
 
     async def _take_over(self, count: int, idle: float, *, own: bool = False) -> None:
         if count <= 0:
@@ -235,11 +256,15 @@ class Requests:
             await self.server.insist(lambda: self._stream.owe(message, handle.id))
         return handle
 
+    def _key(self, message: Message) -> str:
+        """By which a message that comes twice is one task."""
+        return f"{self._stream.name} {self._stream.group} {message.id}"
+
     async def _submitted(self, message: Message, arguments: dict[str, Any]) -> TaskHandle[Any]:
-        key = f"{self._stream.name} {self._stream.group} {message.id}"
+        key, submit = self._key(message), self._starter.submit
         while True:
             try:
-                waiting = await self._starter.outside(self._starter.submit, arguments, key=key)
+                waiting = await self._starter.outside(submit, arguments, key=key)
                 return await waiting
             except StoreError as error:  # a full disk, say: the message is kept, and time may help
                 logger.error("message %s is not stored: %s; trying again", message.id, error)  # noqa: TRY400  # it is all in its text
@@ -286,9 +311,10 @@ class Requests:
             entries[self._dead] = _flat(message.fields) + _flat(about)
         ended = await self.server.insist(lambda: self._stream.end(message, entries))
         if not ended:
-            logger.warning(
-                "message %s of %r had been ended by another consumer; what came of it here is "
-                "dropped",
+            # Of what is owed by another this is to be expected: both have followed one task.
+            logger.log(
+                logging.DEBUG if message.adopted else logging.WARNING,
+                "message %s of %r had been ended before; what came of it here is dropped",
                 message.id,
                 self._stream.name,
             )

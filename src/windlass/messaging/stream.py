@@ -123,6 +123,8 @@ class Message:
     fields: Mapping[bytes, bytes]
     epoch: str
     deliveries: int = 1
+    adopted: bool = False
+    """Whether it was owed by another consumer."""
     correlation: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -224,7 +226,7 @@ class Stream:
             if task is None or consumer in living:
                 continue
             entries = await self.client.xrange(self.name, id, id)
-            message = Message(id, entries[0][1] if entries else {}, self.epoch, deliveries)
+            message = Message(id, entries[0][1] if entries else {}, self.epoch, deliveries, True)
             message.correlation = correlation.encode("utf-8", "surrogateescape")
             debts.append((message, task))
         return debts

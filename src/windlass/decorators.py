@@ -39,6 +39,7 @@ from ._runtime.arguments import Ref
 from ._runtime.handle import Output, TaskHandle
 from ._runtime.recipe import ForCall, Recipe
 from ._runtime.signature import is_asynchronous, name_of
+from .executors._celery.kinds import is_celery_task, signature_in
 
 if TYPE_CHECKING:
     from typing import Self
@@ -217,6 +218,11 @@ def require_function(function: Any) -> None:
             "a task is made of a function and its arguments, not of a coroutine: write "
             "submit(fetch, url) instead of submit(fetch(url))"
         )
+    if is_celery_task(function):
+        raise TypeError(
+            f"{function!r} is a task of Celery's: submit its signature, "
+            f"{name_of(function)}.s(...), or give the function @task(executor='celery')"
+        )
     if not callable(function):
         inside = isinstance(function, classmethod | property)
         remedy = ": put @task below the other decorator, next to the def" if inside else ""
@@ -295,6 +301,8 @@ REGISTRY = _Registry()
 
 
 def _default_spec(function: Any) -> Spec:
+    if (signature := signature_in(function)) is not None:
+        return Spec(name=str(signature.task), executor="celery")
     executor = "async" if is_asynchronous(function) else "thread"
     return Spec(name=name_of(function), executor=executor)
 

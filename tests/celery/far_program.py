@@ -39,6 +39,11 @@ def plain_fail(text: str) -> None:
     raise ValueError(text)
 
 
+@app.task(name="plain.visit")
+def plain_visit(address: tuple[str, int]) -> str:
+    return gate.visit(tuple(address))
+
+
 @task(executor="celery")
 def add(left: int, right: int = 0) -> int:
     return left + right

@@ -127,8 +127,7 @@ def in_the_air(manager, count) -> None:
 def letter_once_more(executor):
     """The letter of the one flight there is."""
     (flight,) = [*executor._flights.begun(), *executor._flights.unopened()]
-    letter = executor._words.letter(flight.call)
-    del letter["metadata"]
+    letter = executor._words.letter(flight.call.parcel())
     return {**letter, "key": flight.key, "manager": executor._manager, "max_bytes": 1 << 20}
 
 

@@ -41,9 +41,8 @@ class CodecWords:
 
     # -- a call --------------------------------------------------------------------------------
 
-    def letter(self, call: Call) -> dict[str, Any]:
-        """The call as plain JSON, but for its metadata, which the sender takes out."""
-        parcel: Any = call.parcel()
+    def letter(self, parcel: Any) -> dict[str, Any]:
+        """The call as plain JSON."""
         what = f"{parcel.name} [{parcel.task_id}]"
         arguments = self._codec.encode_call(parcel.args, parcel.kwargs, what, _id_of)
         metadata = self._codec.encode(parcel.metadata, f"the metadata of {what}")
@@ -53,7 +52,6 @@ class CodecWords:
             "task": parcel.task_id,
             "name": parcel.name,
             "attempt": parcel.attempt,
-            "metadata": parcel.metadata,
             "parts": [b64encode(part).decode() for part in (arguments, metadata, restored)],
         }
 

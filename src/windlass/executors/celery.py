@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import secrets
+from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from .._numbers import require_count, require_seconds
 from ..errors import SerializationError, TaskError
 from ._celery.ear import Ear
 from ._celery.flights import Flight, Flights
+from ._celery.kinds import signature_in
 from ._celery.post import Post
+from ._celery.signatures import Signatures, why_not_signature
 from ._celery.wire import flight_of, news_of
 
 if TYPE_CHECKING:
@@ -94,6 +97,7 @@ class CeleryExecutor:
         self._flights: Flights | None = None
         self._post: Post
         self._ear: Ear
+        self._signatures: Signatures
         self._prefix = ""
         self._serial = count(1)
 
@@ -124,44 +128,52 @@ class CeleryExecutor:
         self._post = Post(
             self.app, self.connect(), manager, flights, self._words, self._ear, self._patience
         )
+        self._signatures = Signatures(self.app, flights, self._post)
         self._flights = flights
 
     def why_not(self, function: Any) -> str | None:
         """See ``Executor``."""
+        if (signature := signature_in(function)) is not None:
+            return why_not_signature(self.app, signature)
         return self._words.why_not(function)
 
     def start(self, calls: Sequence[Call]) -> None:
         """See ``Executor``."""
         flights = self._flights
         assert flights is not None  # it is open
-        ready: list[Flight] = []
+        letters: list[Flight] = []
+        signed: deque[Flight] = deque()
         for call in calls:
             key = f"{call.task_id}.{call.number}.{self._prefix}{next(self._serial)}"
-            flight = Flight(call, key, {}, {})
+            flight = Flight(call, key)
             call.place = flight
             flights.put(flight)
             try:
-                letter = self._words.letter(call)
-                letter |= {"key": key, "manager": self._manager, "max_bytes": self._max_bytes}
-                flight.letter = letter
-                flight.options = self._options_for(letter.pop("metadata"), call)
-                self._refuse_large(letter, call)
+                self._write(flight)
             except Exception as error:  # noqa: BLE001  # a user's properties may raise anything
                 flights.end(key, Err(_refusal(error, call), raised=False))
             else:
-                ready.append(flight)
-        if ready:
-            self._post.send(ready)
+                (signed if flight.signed else letters).append(flight)
+        if letters:
+            self._post.send(letters)
+        if signed:
+            self._signatures.start(signed)
 
-    def _options_for(self, metadata: Mapping[str, Any], call: Call) -> dict[str, Any]:
-        """Celery's own options: the executor's, and what the task's metadata say."""
-        own = metadata.get(_IN_METADATA, {})
-        if not isinstance(own, dict) or not all(isinstance(name, str) for name in own):
-            raise TypeError(
-                f"metadata[{_IN_METADATA!r}] of {call.name} takes a dict of Celery's options, "
-                f"such as {{'queue': 'gpu'}}, not {own!r}"
-            )
-        return {**self.options, **own}
+    def _write(self, flight: Flight) -> None:
+        """Write the letter of ``flight``, or note what its signature is given."""
+        call = flight.call
+        parcel: Any = call.parcel()
+        flight.options = _options_in(parcel.metadata, call)
+        if (signature := signature_in(parcel.function)) is not None:
+            flight.signed = True
+            given = {"args": parcel.args, "kwargs": parcel.kwargs}
+            flight.letter = {"signature": signature, **given}
+            return
+        flight.options = {**self.options, **flight.options}
+        letter = self._words.letter(parcel)
+        letter |= {"key": flight.key, "manager": self._manager, "max_bytes": self._max_bytes}
+        self._refuse_large(letter, call)
+        flight.letter = letter
 
     def _refuse_large(self, letter: dict[str, Any], call: Call) -> None:
         size = sum(map(len, letter["parts"])) * 3 // 4  # they are in base64
@@ -197,6 +209,7 @@ class CeleryExecutor:
         if any(flight.place is not None for flight in left):
             self._post.kill(left)
         self._ear.close()
+        self._signatures.close()
         self._post.close(self._leave)
         self._loop = None
 
@@ -267,3 +280,14 @@ def _refusal(error: Exception, call: Call) -> TaskError:
     refusal = SerializationError(text, call.task_id)
     refusal.__cause__ = error
     return refusal
+
+
+def _options_in(metadata: Mapping[str, Any], call: Call) -> dict[str, Any]:
+    """Celery's own options that a task's metadata name."""
+    own = metadata.get(_IN_METADATA, {})
+    if not isinstance(own, dict) or not all(isinstance(name, str) for name in own):
+        raise TypeError(
+            f"metadata[{_IN_METADATA!r}] of {call.name} takes a dict of Celery's options, "
+            f"such as {{'queue': 'gpu'}}, not {own!r}"
+        )
+    return own

@@ -44,16 +44,21 @@ class Place(NamedTuple):
 class Flight:
     """One call that was handed over; ``place`` tells whether it has begun."""
 
-    __slots__ = ("call", "inquiries", "key", "letter", "options", "place", "sent_at", "stopping")
+    __slots__ = (
+        "call", "id", "inquiries", "key", "letter", "options", "place", "sent_at", "signed",
+        "stopping",
+    )  # fmt: skip
 
-    def __init__(
-        self, call: Call, key: str, letter: dict[str, Any], options: dict[str, Any]
-    ) -> None:
+    def __init__(self, call: Call, key: str) -> None:
         self.call = call
         self.key = key
-        self.letter: dict[str, Any] | None = letter
+        self.id = ""
+        """By which Celery knows it."""
+        self.signed = False
+        """Whether it is a signature of Celery's own, and there is no letter."""
+        self.letter: dict[str, Any] | None = None
         """Kept until it has begun: it may have to be sent again."""
-        self.options = options
+        self.options: dict[str, Any] = {}
         self.place: Place | None = None
         self.sent_at: float | None = None
         self.stopping = False
@@ -119,7 +124,7 @@ class Flights:
     def unopened(self) -> list[Flight]:
         """Those whose letters nobody has opened."""
         with self._lock:
-            return [one for one in self._by_key.values() if one.place is None]
+            return [one for one in self._by_key.values() if one.place is None and not one.signed]
 
     # -- news ----------------------------------------------------------------------------------
 

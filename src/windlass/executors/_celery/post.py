@@ -159,7 +159,8 @@ class Post:
             failure.__cause__ = error
             self._flights.end(flight.key, Err(failure, raised=False))
 
-    def _open_producer(self) -> Any:
+    def producer(self) -> Any:
+        """What messages are sent with; for this thread only."""
         if self._producer is None:
             connection = self._app.connection_for_write()
             # Once: how often it is tried again is decided here, and not by a library.
@@ -180,7 +181,7 @@ class Post:
 
     def _send(self, flights: deque[Flight]) -> None:
         self._ear.wait_until_ready()  # or workers would find nobody to report to
-        producer = self._open_producer()
+        producer = self.producer()
         if self._ear.remembers:
             fresh = [flight for flight in flights if not self._ear.adopt(flight)]
             flights.clear()
@@ -209,6 +210,10 @@ class Post:
             flights.popleft()
 
     def _take_back(self, flight: Flight) -> None:
+        if flight.signed:
+            self.producer()
+            self._app.control.revoke(flight.id, connection=self._connection)
+            return
         claim = claim_of(self._manager, flight.key)
         if self._redis.set(claim, TAKEN_BACK, nx=True, ex=CLAIM_SECONDS):
             self._flights.end(flight.key, Cancelled("taken back before it began"))
@@ -220,12 +225,13 @@ class Post:
         begun = [flight for flight in flights if flight.place is not None]
         if not begun:
             return
-        self._open_producer()
+        self.producer()
+        nodes = {flight.place.node for flight in begun if flight.place}
         self._app.control.revoke(
-            [id_of(self._manager, flight.key) for flight in begun],
+            [flight.id or id_of(self._manager, flight.key) for flight in begun],
             terminate=True,
             signal="SIGKILL",
-            destination=sorted({flight.place.node for flight in begun if flight.place}),
+            destination=sorted(nodes) if all(nodes) else None,
             connection=self._connection,
         )
 

@@ -16,8 +16,8 @@ class Words(Protocol):
         """Why ``function`` cannot be run by a worker, or None if it can."""
         ...
 
-    def letter(self, call: Call) -> dict[str, Any]:
-        """The call as plain JSON; and its metadata as they are, which are not to be sent."""
+    def letter(self, parcel: Any) -> dict[str, Any]:
+        """The parcel of a call as plain JSON."""
         ...
 
     def say(self, kind: str, payload: Any) -> bytes:

@@ -8,12 +8,23 @@ from contextlib import closing
 import pytest
 from runtime.stage import on_a_loop
 
-from windlass import Breaker, Gap, Gate, GateChange, Rate, StoreError, TaskManager, TaskStatus, task
+from windlass import (
+    Breaker,
+    Gap,
+    Gate,
+    GateChange,
+    ManagerClosedError,
+    Rate,
+    StoreError,
+    TaskManager,
+    TaskStatus,
+    task,
+)
 from windlass._runtime import questions
 from windlass.cli.app import app
 from windlass.observe import TaskFile
 
-from .stage import add, door, doors, read
+from .stage import add, door, doors, read, wait_at
 
 GATES = [
     Gate("api", slots=2, rate=Rate(5, per=60.0, burst=3), max_pending=9),
@@ -117,6 +128,23 @@ async def test_a_leader_that_does_not_answer_is_not_waited_for_long(jobs, monkey
         # The question was too old by then, and left nothing behind.
         assert read(jobs, "SELECT * FROM windlass_notes WHERE name LIKE 'answer:%'") == []
         assert tm.get_metrics().total == 0
+
+
+@on_a_loop
+async def test_who_waits_at_a_client_is_told_when_that_closes(jobs):
+    hold = door()
+    async with TaskManager(jobs) as leader:
+        async with TaskManager(jobs, role="client") as tm:
+            handle = await tm.enqueue(wait_at)
+            await hold.came()
+            waiting = asyncio.ensure_future(tm.gather(handle, return_errors=True))
+            await asyncio.sleep(0)
+            await tm.stop()
+            with pytest.raises(ManagerClosedError, match="it is kept in the file"):
+                await handle
+        assert isinstance((await waiting)[0], ManagerClosedError)
+        hold.open()
+        assert await leader.get_handle(handle.id) is None
 
 
 def test_stats_shows_slots_and_gates_while_a_program_runs(jobs, capsys):

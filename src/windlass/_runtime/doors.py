@@ -295,7 +295,8 @@ class Doors:
         runtime = self._runtime
         if runtime.durable is None:
             return
-        for job in runtime.jobs(lambda _: True):
+        # Those of a follower are not in its engine.
+        for job in dict.fromkeys([*runtime.jobs(lambda _: True), *runtime.durable.mine.values()]):
             if job.outcome is not None and job.told:
                 continue
             watcher, job.watcher = job.watcher, None

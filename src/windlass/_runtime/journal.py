@@ -169,7 +169,8 @@ class Journal:
 
     def note(self, job: StoredJob, offset: float, entry: Entry | None = None) -> None:
         """Have ``job`` written as it stands, with ``entry`` or the upcoming one."""
-        entry = entry or self._next
+        if entry is None:
+            entry = self._next
         if job.seq and job.packed is None:
             entry.updates[job.seq] = self._records.update(job, offset)
             return

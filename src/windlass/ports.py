@@ -344,7 +344,8 @@ class Store(Protocol):
       StoreLockedError (somebody else writes; to be tried again), StoreCorruptError,
       StoreFullError, or itself.
     - A commit that is refused for something in it says for what: ``details["refused"]`` names the
-      part of the batch, and the ``seq`` of the task. It may be tried again without that.
+      part of the batch, and the ``seq`` of the task. It may be tried again without that. ``post``
+      does so with the place among the ``requests``.
     """
 
     def open(self) -> None:

@@ -120,3 +120,16 @@ async def test_a_purge_of_many_lets_others_write_in_between(jobs, monkeypatch):
         hold.open()
         await running
     assert read(jobs, "SELECT id FROM windlass_tasks") == [(running.id,)]
+
+
+@on_a_loop
+async def test_a_request_that_is_too_big_is_refused_and_its_neighbours_are_left(jobs, caplog):
+    async with TaskManager(jobs), TaskManager(jobs, role="client") as tm:
+        small(tm)
+        handles = tm.map(echo, ["x", "x" * MOST, "xx"])
+        with pytest.raises(StoreError, match="no room for a value of that size"):
+            await handles[1]
+        assert [await handles[0], await handles[2]] == ["x", "xx"]
+        tm.cancel_task(handles[0].id, "x" * MOST)
+        await tm.flush(handled=True)
+    assert "'cancel' could not be left" in caplog.text

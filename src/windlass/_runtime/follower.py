@@ -223,15 +223,24 @@ class Follower:
     def _leave_requests(self) -> None:
         while self._outbox:
             some = [self._outbox[n] for n in range(min(_AT_ONCE, len(self._outbox)))]
+            asked = [request for request in some if request[0] not in _FLUSHES]
             try:
-                requests = [(kind, body) for kind, body, _, _ in some if kind not in _FLUSHES]
-                if requests:
-                    self._last = self._store.post(requests)[-1]
+                if asked:
+                    self._last = self._store.post([(kind, body) for kind, body, _, _ in asked])[-1]
                     self._bell.ring(self._leader)
             except StoreLockedError:
                 raise
             except StoreError as error:
-                self._refuse(some, error)
+                part, place = error.details.get("refused", ("", 0))
+                if part == "requests":  # this one is refused for itself, and the others go on
+                    self._outbox.remove(asked[place])
+                    self._refuse(asked[place], error)
+                    continue
+                for request in some:
+                    self._outbox.popleft()
+                    if request[2] is not None:
+                        self._refuse(request, error)
+                self._outbox.extendleft(request for request in reversed(some) if not request[2])
                 raise
             for kind, _, _, promise in some:
                 self._outbox.popleft()
@@ -240,15 +249,14 @@ class Follower:
                 elif promise is not None:
                     promise.keep(None)
 
-    def _refuse(self, some: Sequence[_Outgoing], error: StoreError) -> None:
-        """New tasks that cannot be left never were, and their handles say so; the rest waits."""
-        for _ in some:
-            self._outbox.popleft()
-        self._outbox.extendleft(request for request in reversed(some) if request[2] is None)
-        for _, _, job, _ in some:
-            if job is not None:
-                job.seq = NEVER_STORED
-                self._end(job, FAILED, Err(error, raised=False))
+    def _refuse(self, request: _Outgoing, error: StoreError) -> None:
+        """A new task that cannot be left never was, and its handle says so."""
+        kind, _, job, _ = request
+        if job is None:
+            logger.error("%r could not be left for the process that leads: %s", kind, error)
+            return
+        job.seq = NEVER_STORED
+        self._end(job, FAILED, Err(error, raised=False))
 
     def _catch_up(self) -> None:
         """We lead now: what ended before that, and was not heard of, is in the store alone."""

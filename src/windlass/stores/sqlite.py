@@ -217,8 +217,16 @@ class SqliteStore:
     # -- between processes ---------------------------------------------------------------------
 
     def post(self, requests: Sequence[tuple[str, bytes]]) -> list[int]:
-        with self._connections.writing() as connection:
-            return [_post(connection, kind, body) for kind, body in requests]
+        numbers: list[int] = []
+        try:
+            with self._connections.writing() as connection:
+                for kind, body in requests:
+                    numbers.append(_post(connection, kind, body))
+        except StoreError as error:
+            if is_refusal(error):
+                error.details["refused"] = "requests", len(numbers)
+            raise
+        return numbers
 
     def post_in(self, connection: sqlite3.Connection, kind: str, body: bytes) -> int:
         """Leave a request within the transaction of ``connection``, which must have this file open.

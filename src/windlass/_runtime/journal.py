@@ -35,6 +35,7 @@ from .._core.change import GateChange, Moves
 from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch
 from .functions import function_of
+from .refusals import leave_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -300,8 +301,6 @@ class Journal:
                 for batch in _pages(self._batch(self._trying)):
                     self._store.commit(self.epoch, batch)
             except StoreError as error:
-                from .refusals import leave_out  # noqa: PLC0415  # hardly ever needed
-
                 if not leave_out(self._trying, error, self._records, self.refused.append):
                     raise
             else:

@@ -362,7 +362,7 @@ class Durable:
             if known is None:
                 job.seq = 0
                 try:
-                    if problem is not None:
+                    if problem is not None and job.id not in runtime.engine.tasks:
                         raise problem
                     runtime.engine.add(job, now)
                 except DuplicateTaskError:

@@ -20,6 +20,8 @@ T = TypeVar("T")
 URL = "redis://localhost:6379/0"
 # An answer that takes longer is none: the server is frozen, or the network is gone.
 PATIENCE = 10.0
+# One reads, and replies of many messages share the others.
+_CONNECTIONS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 
 
@@ -58,7 +60,14 @@ class Server:
         """A client for the running loop, which connects when it is first used."""
         redis = driver()
         no_retries = redis.asyncio.retry.Retry(redis.backoff.NoBackoff(), 0)
-        return redis.asyncio.Redis.from_url(self.url, **self._settings, retry=no_retries)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            self.url,
+            **self._settings,
+            retry=no_retries,
+            max_connections=_CONNECTIONS,
+            timeout=PATIENCE,
+        )
+        return redis.asyncio.Redis.from_pool(pool)
 
     def plain_client(self) -> Any:
         """A client for a thread."""

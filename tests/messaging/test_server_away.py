@@ -1,7 +1,8 @@
-"""Redis is stopped, comes back, comes back empty, or stands still."""
+"""Redis is stopped, comes back, comes back empty, or stands still; or the disk is full."""
 
 import asyncio
 import logging
+import sys
 
 import pytest
 
@@ -14,6 +15,11 @@ STREAM, GROUP = "agent:requests", "windlass"
 async def double(number: int, seconds: float = 0.0) -> int:
     await asyncio.sleep(seconds)
     return 2 * number
+
+
+@task(id="messaging.length")
+async def length(text: str) -> int:
+    return len(text)
 
 
 @pytest.fixture
@@ -141,3 +147,23 @@ async def test_subscriptions_come_back_with_the_server(mortal, caplog):
             await asyncio.sleep(0.01)
         await asyncio.wait_for(heard.wait(), 5)
     assert "is back" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+async def test_a_message_waits_until_the_disk_has_room(
+    mortal, listen, send, tmp_path, monkeypatch, caplog
+):
+    import resource
+
+    monkeypatch.setattr("windlass.messaging.requests._STORE_PAUSE", 0.05)
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with TaskManager(tmp_path / "jobs.db") as manager, listen(manager, task=length):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, room[1]))
+        try:
+            send(text="x" * 300_000)
+            while "is not stored" not in caplog.text:
+                await asyncio.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, room)
+        (reply,) = await replies(mortal, 1)
+    assert reply["result"] == "300000"

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.states import TERMINAL
 from ..errors import StoreError, StoreFencedError
-from ..ports import Batch, Line, Request, Row
+from ..ports import Batch, Line, Request, Row, Update
 from . import NEWS_KEPT
 from .connections import Connections, Durability
 from .glance import Glance
@@ -35,7 +35,7 @@ from .schema import read_state, statement
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 _PAGE = 1_000  # rows that are in memory at once while all are read
@@ -46,8 +46,8 @@ _PAGES_GIVEN_BACK = 1_000  # at a time, so that commits come in between
 # lock and asks for it again. Few sizes, so that each is prepared once.
 _AT_ONCE = (64, 16, 4, 1)
 _INSERT_TASKS = {rows: statement("insert_tasks", rows) for rows in _AT_ONCE}
-_UPDATE_TASKS = {rows: statement("update_tasks", rows) for rows in _AT_ONCE}
 _END_TASKS = {rows: statement("end_tasks", rows) for rows in _AT_ONCE}
+_UPDATE_TASKS = statement("update_tasks")
 _DELETES = (
     statement("delete_task"),
     statement("delete_checkpoint"),
@@ -324,7 +324,7 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     # seen by anybody: inserted and deleted in the same batch.
     _delete(connection, batch.deletes)
     _write_rows(connection, _INSERT_TASKS, batch.inserts)
-    _write_rows(connection, _UPDATE_TASKS, [row for row in batch.updates if row.ended_at is None])
+    many(_UPDATE_TASKS, _spans(row for row in batch.updates if row.ended_at is None))
     _write_rows(connection, _END_TASKS, [row for row in batch.updates if row.ended_at is not None])
     if batch.inserts:
         _delete(connection, batch.deletes)
@@ -339,6 +339,20 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     if batch.news is not None:
         connection.execute(_INSERT_NEWS, (batch.news,))
         connection.execute(_DELETE_OLD_NEWS, (NEWS_KEPT,))
+
+
+def _spans(updates: Iterable[Update]) -> list[list[Any]]:
+    """Updates that are alike, of tasks that follow each other, as one: most tasks start so."""
+    spans: list[list[Any]] = []
+    alike, last = None, 0
+    for status, started_at, _, run, notes, _, seq in updates:
+        change = (status, started_at, run, notes)
+        if change == alike and seq == last + 1:
+            spans[-1][-1] = seq
+        else:
+            spans.append([*change, seq, seq])
+        alike, last = change, seq
+    return spans
 
 
 def _write_rows(

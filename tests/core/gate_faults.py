@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from windlass._core.levels import Level, Line
+from windlass._core.lifecycle import Lifecycle
 from windlass._core.meters import Circuit, RateMeter, Tide
 from windlass._core.turnstile import Turnstile
 from windlass._core.turnstiles import Turnstiles
@@ -64,21 +65,21 @@ def take_all_for_light(patch):
     patch(Turnstile, "refusal", lambda self, weight, kept, now: refusal(self, 1, kept, now))
 
 
-def break_promises(patch):
-    refusal = Turnstile.refusal
-
-    def faithless(self, weight, kept, now):
-        called, self.called = self.called, 0
-        try:
-            return refusal(self, weight, kept, now)
-        finally:
-            self.called = called
-
-    patch(Turnstile, "refusal", faithless)
-
-
 def let_overtake(patch):
-    patch(Turnstiles, "_line", lambda self, task, gate, now, back: None)
+    patch(Turnstiles, "_must_queue", lambda self, task, gate, caller, now: False)
+
+
+def wait_for_who_has_no_slot(patch):
+    """A gate keeps its room for the first of all lines, whose executor may be full."""
+    patch(Lifecycle, "_has_slot", lambda self, executor: True)
+
+
+def never_call_again(patch):
+    patch(Turnstiles, "call_again", lambda self, now: self.heeded.clear())
+
+
+def overtake_other_executors(patch):
+    patch(Turnstiles, "_held_up", lambda self, task, gate, now: False)
 
 
 def jump_the_line(patch):
@@ -157,14 +158,14 @@ def favour_for_ever(patch):
         favoured = self.favoured
         if favoured is None or favoured is task:
             return 0
-        rank = gate.queue.rank
-        return favoured.spec.weight(gate.name) if rank(task, now) <= rank(favoured, now) else 0
+        outranked = gate.rank(task, now) > gate.rank(favoured, now)
+        return 0 if outranked else favoured.spec.weight(gate.name)
 
     patch(Turnstiles, "_kept", kept)
 
 
-def never_find_out(patch):
-    """Slots that find themselves wait until they are wide enough for whoever is first."""
+def wait_until_it_is_wide_enough(patch):
+    """Who was let in when a gate was wider waits until it is so again."""
     patch(
         Turnstile,
         "fits",
@@ -189,8 +190,10 @@ GATE_FAULTS = [
     never_ring,
     take_one_gate_without_the_other,
     take_all_for_light,
-    break_promises,
     let_overtake,
+    wait_for_who_has_no_slot,
+    never_call_again,
+    overtake_other_executors,
     jump_the_line,
     shorten_the_window,
     forget_the_burst,
@@ -200,7 +203,7 @@ GATE_FAULTS = [
     let_them_wait_who_would_rather_fail,
     expect_who_has_passed,
     favour_for_ever,
-    never_find_out,
+    wait_until_it_is_wide_enough,
     rise_without_bound,
     first_owner_takes_all,
 ]

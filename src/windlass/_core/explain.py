@@ -106,7 +106,7 @@ class Explanation:
 
     def _at_gate(self, task: Task, gate: Turnstile) -> str:
         """Why ``task`` waits in the line of ``gate``: the policy that holds up its head."""
-        ahead = sum(1 for _ in takewhile(lambda other: other is not task, gate.queue))
+        ahead = sum(1 for _ in takewhile(lambda other: other is not task, gate))
         place = f"{_ordinal(ahead + 1)} in line at gate `{gate.name}`, "
         circuit, weight = gate.circuit, task.spec.weight(gate.name)
         if circuit is not None and circuit.state == "open":
@@ -114,13 +114,12 @@ class Explanation:
             return f"{place}which is open after failures; it tries again {again}"
         if circuit is not None and circuit.state == "half-open":
             return f"{place}which waits for one task to show whether it works again"
-        most = [gate.slots, gate.meter.rate.heaviest if gate.meter is not None else None]
-        if any(limit is not None and weight > limit for limit in most):
-            return f"{place}of which it takes {weight}, more than it lets through now"
-        if gate.slots is not None and gate.held + gate.called + weight > gate.slots:
-            return f"{place}{gate.held} of {gate.slots} taken"
+        if not gate.fits(weight, gate.held):
+            taken = f"{place}{gate.held} of {gate.slots} taken"
+            wide = gate.slots is None or weight <= gate.slots
+            return taken if wide else f"{taken}, and it takes {weight}: it passes alone"
         if gate.meter is not None:
-            when = gate.meter.next(weight, self._now)
+            when = gate.next(weight, 0, self._now)
             return (
                 f"{place}{gate.meter.rate}, the next {self._clock(self._wall + when - self._now)}"
             )

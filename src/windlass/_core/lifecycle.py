@@ -56,7 +56,7 @@ class Lifecycle:
         self.keys: dict[str, Task] = {}
         self.counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
         self.age_every = age_every
-        self.turnstiles = Turnstiles(self._put_back, self._ring_at)
+        self.turnstiles = Turnstiles(self._put_back, self._ring_at, self._has_slot)
         self.tide = Tide(limit) if isinstance(limit, Adaptive) else None
         most = limit.min if isinstance(limit, Adaptive) else limit
         self.slots = Slots(most, {}, self.turnstiles)
@@ -164,6 +164,9 @@ class Lifecycle:
     def _put_back(self, task: Task) -> None:
         """A gate calls ``task``, which comes before all that have joined since it was parked."""
         self._pool(task).queue.put(task, back=True)
+
+    def _has_slot(self, executor: str) -> bool:
+        return self.slots.room(self.slots.pools[executor]) > 0
 
     def _ring_at(self, gate: Turnstile, when: float) -> None:
         self.alarms.set(gate, when)

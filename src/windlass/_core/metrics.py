@@ -75,7 +75,7 @@ class GateMetrics(NamedTuple):
         return cls(
             slots=gate.slots,
             held=gate.held,
-            waiting=gate.queue.size,
+            waiting=gate.waiting,
             pending=gate.pending,
             max_pending=gate.max_pending,
             rate=gate.rate,

@@ -98,6 +98,8 @@ class Slots:
         """Take the tasks to start now out of their queues, most urgent first, slots included."""
         picked: list[Task] = []
         while True:
+            if self.turnstiles.heeded:
+                self.turnstiles.call_again(now)
             able = [pool for pool in self.pools.values() if pool.queue.size and self.room(pool) > 0]
             if not able:
                 return picked
@@ -112,18 +114,26 @@ class Slots:
             if pool.traits.local:
                 self.running += len(tasks)
             picked += tasks
-            if alone:
+            if alone and not self.turnstiles.heeded:
                 return picked  # what the others had no room for before, they have none for now
 
     def _pick_mixed(self, pool: Pool, count: int, now: float, picked: list[Task]) -> None:
         """Try ``count`` tasks out of a queue in which some have gates or owners."""
+        rivals = [other.queue for other in self.pools.values() if other is not pool]
+        idle = [queue for queue in rivals if not queue.size]
         for _ in range(count):
             task = pool.queue.pop(now, pool.taken)
             if task is None:
                 return
-            if not task.spec.gates or self.turnstiles.enter(task, now):
+            if not task.spec.gates:
                 self.acquire(task)
                 picked.append(task)
+                continue
+            if self.turnstiles.enter(task, now):
+                self.acquire(task)
+                picked.append(task)
+            if self.turnstiles.heeded or any(queue.size for queue in idle):
+                return  # somebody may be more urgent now who stands in another queue
 
 
 def _urgency(pool: Pool, now: float) -> Rank:

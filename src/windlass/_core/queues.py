@@ -123,9 +123,13 @@ class ReadyQueue:
         for level in self._levels:
             level.rank(owner)
 
+    def share(self, owner: str | None, taken: int) -> int:
+        """How much ``owner`` has of what is waited for here, of which ``taken`` is."""
+        return taken - self._owned if owner is None else self._held.get(owner, 0)
+
     def rank(self, task: Task, now: float) -> Rank:
         """How urgent ``task`` is, to compare with others."""
-        return self._aged(task.spec.priority, now - task.queued_at), -task.queued_at
+        return rank(task, self._age_every, now)
 
     def urgency(self, now: float, taken: int = 0) -> Rank | None:
         """How urgent the next task is, to compare with other queues; None if there is none."""
@@ -202,10 +206,13 @@ class ReadyQueue:
             return max(fronts, key=lambda front: (self.rank(front[0], now), front[1]))
         return fronts[0] if fronts else None
 
-    def _aged(self, level: int, waited: float) -> int:
-        if level >= HIGH or self._age_every is None:
-            return level
-        return min(HIGH, level + int(waited / self._age_every))
+
+def rank(task: Task, age_every: float | None, now: float) -> Rank:
+    """How urgent ``task`` is, if waiting raises it one level every so many seconds."""
+    level, joined = int(task.spec.priority), task.queued_at
+    if level < HIGH and age_every is not None:
+        level = min(HIGH, level + int((now - joined) / age_every))
+    return level, -joined
 
 
 def _joined(task: Task) -> float:

@@ -10,16 +10,21 @@ has come. Then it must pass all its gates in the same instant, or none::
              │                              ▼                                              │
              └────────called───── line of the gate that refused ◀─────────────────────────┘
 
-One that is refused *parks*: it waits in the line of that gate, holds nothing, and is in nobody's
-way who does not need that gate. When there is room again the gate calls the heads of its line back,
-as many as there is room for, and keeps that room for them until they have tried. So each release
-costs one call, however many wait.
+One that is refused *parks*: it waits in a line of that gate, holds nothing, and is in nobody's
+way who does not need that gate. A gate has a line for each executor. When it has room it calls the
+first of each back into the queue of its executor, where that stands in line for a slot by its own
+urgency. Nothing is promised to it: who is there first, with a slot, passes. So a release costs one
+call for each executor, however many wait, and a gate is never idle because some executor is full.
 
 - Within a gate nobody overtakes: who is light waits behind who is heavy, and who comes new behind
   those who wait, unless the priority is higher.
-- A task with two gates could be turned away for ever by those who need only one. After a few times
+- That holds between executors as well, as long as both have a slot. Who is held up by one that has
+  is called again as soon as it has none (``heeded``).
+- A task that was called and finds the gate taken, because its executor had no slot meanwhile, or
+  another of its gates, goes back to where it stood. That could go on for ever; so after a few times
   it is *favoured*: room at its gates is kept for it until it has all of it. There is one favoured
-  task at a time, so two of them cannot block each other.
+  task at a time, so two of them cannot block each other; and nothing is kept for one whose gates
+  are held by those who wait for other tasks, for these might wait for just that room.
 - What a run holds is known by (task, run) and given back once: when it has really left.
 """
 
@@ -52,17 +57,19 @@ _PATIENCE = 4
 class Turnstiles:
     """All gates of one engine; see the module.
 
-    ``put_back`` puts a called task into its executor's queue again, and ``ring_at`` sets an alarm
-    that will call ``ring``.
+    ``put_back`` puts a called task into its executor's queue again, ``ring_at`` sets an alarm that
+    will call ``ring``, and ``has_slot`` tells whether an executor could run one more task now.
     """
 
     __slots__ = (
+        "_has_slot",
         "_put_back",
         "_ring_at",
         "adapts",
         "all",
         "doomed",
         "favoured",
+        "heeded",
         "moves",
         "parked",
     )
@@ -71,9 +78,11 @@ class Turnstiles:
         self,
         put_back: Callable[[Task], None],
         ring_at: Callable[[Turnstile, float], None],
+        has_slot: Callable[[str], bool],
     ) -> None:
         self._put_back = put_back
         self._ring_at = ring_at
+        self._has_slot = has_slot
         self.all: dict[str, Turnstile] = {}
         self.adapts = False
         """Whether the slots of any of them ever found themselves."""
@@ -84,6 +93,8 @@ class Turnstiles:
         self.moves: list[CircuitMove] = []
         self.favoured: Task | None = None
         """The one task that room is kept for at all its gates."""
+        self.heeded: dict[str | None, dict[Turnstile, None]] = {}
+        """By executor: the gates to call at when it has no slot any more; None: at once."""
 
     def add(self, gate: Gate, age_every: float | None, now: float) -> None:
         """Let tasks name ``gate`` from now on."""
@@ -134,6 +145,7 @@ class Turnstiles:
         """``task`` is going to pass, some time."""
         for gate, _ in self.of(task):
             gate.pending += 1
+            gate.fair |= task.spec.owner is not None
 
     def shelter(self, task: Task, now: float) -> bool:
         """Park ``task``, which is ready, if others wait already where it must pass.
@@ -146,10 +158,11 @@ class Turnstiles:
                     self.doomed.append((task, gate))
                     return True
         for gate, _ in self.of(task):
-            if gate.queue.size:
+            line = gate.lines.get(task.spec.executor)
+            if line is not None and line.precedes(task, now, gate.held, back=False):
                 self._park(task, gate, back=False)
-                if gate.queue.head(now, gate.held) is task:
-                    self.call(gate, now)  # the others may wait for more than it needs
+                if gate.fair:
+                    self.call(gate, now)  # it may be its owner's turn
                 return True
         return False
 
@@ -157,12 +170,9 @@ class Turnstiles:
         """Pass all gates of ``task``, or park it at the one that refuses."""
         caller = self._answer(task)
         for gate, weight in self.of(task):
-            kept = self._kept(gate, task, now)
-            if task.noted.turned_away >= _PATIENCE:
-                kept -= gate.called  # or those who are called here and there block one another
-            refusal = gate.refusal(weight, kept, now)
-            if refusal is None and gate is not caller:
-                refusal = self._line(task, gate, now, back=caller is not None)
+            refusal = gate.refusal(weight, self._kept(gate, task, now), now)
+            if refusal is None and self._must_queue(task, gate, caller, now):
+                refusal = "line"
             if refusal is not None:
                 self._turn_away(task, gate, refusal, now, again=caller is not None)
                 if caller is not None:
@@ -171,56 +181,71 @@ class Turnstiles:
         for gate, weight in self.of(task):
             gate.admit(task, weight, now)
             gate.pending -= 1
-        task.noted.turned_away = 0
+        if task.notes is not None:
+            task.notes.turned_away = 0
         if self.favoured is task:
             self._let_down(now)
         for gate, _ in self.of(task):
-            # To set the alarm for the next; or because it is another owner's turn now.
-            if (gate is caller and gate.meter is not None) or gate.queue.fair:
-                self.call(gate, now)
+            self.call(gate, now)
         return True
 
     def forget(self, task: Task, now: float) -> bool:
         """``task``, which has not started, ends; True if it waited in the line of a gate."""
         for gate, _ in self.of(task):
             gate.pending -= 1
+        caller = self._answer(task)
+        parked = self._unpark(task)
         if self.favoured is task:
             self._let_down(now)
-        if (caller := self._answer(task)) is not None:
-            self.call(caller, now)
-        notes = task.notes
-        if notes is None or notes.parked is None:
-            return False
-        gate, notes.parked = self.all[notes.parked], None
-        gate.queue.bury(task)
-        self.parked -= 1
-        self.call(gate, now)  # it may have stood in the way of lighter ones
-        return True
+        for left in (caller, parked):  # it may have stood in the way of others
+            if left is not None:
+                self.call(left, now)
+        return parked is not None
 
     def call(self, gate: Turnstile, now: float) -> None:
-        """Call back as many of those who wait at ``gate`` as there is room for."""
-        while (task := gate.queue.head(now, gate.held)) is not None:
+        """Call the first of each line at ``gate`` who could pass, or have it rung when one can."""
+        wake = inf
+        for executor, line in gate.lines.items():
+            if not line.size or executor in gate.called:
+                continue
+            task = line.head(now, gate.held)
+            assert task is not None
             weight, kept = task.spec.weight(gate.name), self._kept(gate, task, now)
             refusal = gate.refusal(weight, kept, now)
-            if refusal is not None:
-                if refusal == "rate" and gate.meter is not None:
-                    when = gate.meter.next(weight + gate.called + kept, now)
-                    if when < inf:  # else those it is promised to are first, and will see to it
-                        self._ring_at(gate, when)
-                return
-            gate.queue.pop(now, gate.held)
+            if refusal == "rate":
+                wake = min(wake, gate.next(weight, kept, now))
+            if refusal is not None or self._held_up(task, gate, now):
+                continue
+            line.pop(now, gate.held)
             self.parked -= 1
             task.noted.parked, task.noted.called = None, gate.name
-            gate.called += weight
+            gate.called[executor] = task
             self._put_back(task)
+        if wake < inf:  # else the one it is kept for is first, and will see to it
+            self._ring_at(gate, wake)
+
+    def call_again(self, now: float) -> None:
+        """Call those who were held up by a task whose executor has no slot any more."""
+        full = [name for name in self.heeded if name is None or not self._has_slot(name)]
+        for name in full:
+            for gate in self.heeded.pop(name):
+                self.call(gate, now)
+
+    def lend(self, task: Task, change: int) -> None:
+        """``task``, which is behind its gates, begins or ends (-1) to wait for other tasks."""
+        for gate, _ in self.of(task):
+            gate.lent += change
+            if self.favoured is not None:
+                for other, _ in self.of(self.favoured):
+                    self.heeded.setdefault(None, {})[other] = None
 
     def _answer(self, task: Task) -> Turnstile | None:
-        """Take back the promise of the gate that has called ``task``, if one has."""
+        """Forget that a gate has called ``task``, if one has."""
         notes = task.notes
         if notes is None or notes.called is None:
             return None
         gate, notes.called = self.all[notes.called], None
-        gate.called -= task.spec.weight(gate.name)
+        del gate.called[task.spec.executor]
         return gate
 
     def _turn_away(
@@ -242,29 +267,64 @@ class Turnstiles:
             # or because room was kept for it, where now it stands in line.
             self.call(gate, now)
 
+    def _unpark(self, task: Task) -> Turnstile | None:
+        """Take ``task``, which has ended, out of the line of a gate, if it waits in one."""
+        notes = task.notes
+        if notes is None or notes.parked is None:
+            return None
+        gate, notes.parked = self.all[notes.parked], None
+        gate.line(task.spec.executor).bury(task)
+        self.parked -= 1
+        return gate
+
     def _park(self, task: Task, gate: Turnstile, *, back: bool) -> None:
         task.noted.parked = gate.name
         self.parked += 1
-        gate.queue.put(task, back=back)
+        gate.line(task.spec.executor).put(task, back=back)
 
-    def _line(self, task: Task, gate: Turnstile, now: float, *, back: bool) -> Refusal | None:
-        """Refuse ``task`` if somebody waits at ``gate`` whose turn comes before its own."""
-        if not gate.queue.size:
-            return None
-        if task is self.favoured:  # its equals wait for it; those who outrank it do not
-            first = gate.queue.urgency(now, gate.held)
-            return "line" if first is not None and first > gate.queue.rank(task, now) else None
-        return "line" if gate.queue.precedes(task, now, gate.held, back=back) else None
+    def _must_queue(
+        self, task: Task, gate: Turnstile, caller: Turnstile | None, now: float
+    ) -> bool:
+        """Whether somebody waits at ``gate`` whose turn comes before that of ``task``."""
+        if gate is not caller and (line := gate.lines.get(task.spec.executor)) is not None:
+            if task is self.favoured:  # its equals wait for it; those who outrank it do not
+                first = line.urgency(now, gate.held)
+                if first is not None and first > line.rank(task, now):
+                    return True
+            elif line.precedes(task, now, gate.held, back=caller is not None):
+                return True
+        return self._held_up(task, gate, now)
+
+    def _held_up(self, task: Task, gate: Turnstile, now: float) -> bool:
+        """Whether one of another executor, which has a slot, comes before ``task`` at ``gate``."""
+        if task is self.favoured and gate.fair:
+            return False  # what is kept from others is not kept back by them
+        for executor in gate.lines:
+            if executor == task.spec.executor:
+                continue
+            first = gate.first(executor, now)
+            if first is None or not self._has_slot(executor):
+                continue
+            if gate.puts_before(first, task, now):
+                self.heeded.setdefault(executor, {})[gate] = None
+                return True
+        return False
 
     def _kept(self, gate: Turnstile, task: Task, now: float) -> int:
         """How much room at ``gate`` is kept for the favoured task, from one that comes after it."""
         favoured = self.favoured
         if favoured is None or favoured is task:
             return 0
-        if gate.name in {favoured.noted.parked, favoured.noted.called}:
-            return 0  # its place in the line keeps it, or the promise: it need not be kept twice
-        rank = gate.queue.rank
-        return favoured.spec.weight(gate.name) if rank(task, now) <= rank(favoured, now) else 0
+        weight = favoured.spec.weight(gate.name)
+        if not weight or gate.rank(task, now) > gate.rank(favoured, now):
+            return 0
+        if any(other.lent for other, _ in self.of(favoured)):
+            return 0
+        if favoured.noted.parked != gate.name:
+            return weight
+        # In its own line its place keeps it; and who is before it there may need that room.
+        mine = favoured.spec.executor
+        return weight if task.spec.executor != mine and gate.first(mine, now) is favoured else 0
 
     def _let_down(self, now: float) -> None:
         """Favour nobody: what was kept may go to others."""
@@ -347,6 +407,6 @@ class Turnstiles:
         self.moves.append((gate.name, before, after, now, cause))
         if after == "open" and gate.circuit is not None:
             self._ring_at(gate, gate.circuit.until)
-            self.doomed.extend((task, gate) for task in gate.queue if task.spec.when_open == "fail")
+            self.doomed.extend((task, gate) for task in gate if task.spec.when_open == "fail")
         else:
             self.call(gate, now)

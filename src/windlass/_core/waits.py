@@ -11,7 +11,8 @@ there. Which also holds for the executors where a waiter would block the only th
 from __future__ import annotations
 
 from collections import deque
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from math import inf
 from typing import TYPE_CHECKING
 
 from ..errors import DeadlockError
@@ -19,10 +20,11 @@ from .graph import find_path
 from .states import PENDING, RUNNING, TERMINAL, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .pools import Pool, Slots
     from .task import Task
+    from .turnstile import Turnstile
 
 
 class Waits:
@@ -57,6 +59,7 @@ class Waits:
         if waiter not in self.lent:
             self._refuse_executor(waiter, targets, pool)
             self.lent.add(waiter)
+            self._slots.turnstiles.lend(waiter, 1)
             pool.waiting += 1
             self._slots.release(waiter)
         elif waiter in self._returning:
@@ -108,6 +111,7 @@ class Waits:
 
     def _settle(self, waiter: Task, pool: Pool) -> None:
         self.lent.discard(waiter)
+        self._slots.turnstiles.lend(waiter, -1)
         pool.waiting -= 1
 
     def _refuse_executor(self, waiter: Task, targets: Sequence[Task], pool: Pool) -> None:
@@ -199,4 +203,17 @@ class Waits:
             kept = sum(held for (holder, _), held in gate.holders.items() if holder in stuck)
             if not gate.fits(weight, kept):
                 return True
+            before = (other.spec.weight(gate.name) for other in self._before(task, gate))
+            if kept and not gate.fits(max(before, default=0), kept):
+                return True
         return False
+
+    def _before(self, task: Task, gate: Turnstile) -> Iterator[Task]:
+        """Who waits at ``gate`` before ``task``, and could make use of it."""
+        joined = task.queued_at if task.queued else inf
+        for executor, line in gate.lines.items():
+            pool = self._slots.pools[executor]
+            if executor == task.spec.executor or self._slots.room(pool) > 0:
+                for other in takewhile(lambda other: other is not task, line):
+                    if (-other.spec.priority, other.queued_at) <= (-task.spec.priority, joined):
+                        yield other

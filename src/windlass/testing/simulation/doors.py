@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from itertools import takewhile
+from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..._core.flow import Adaptive, Gate
@@ -70,6 +72,7 @@ class Door:
         rate = self.rate
         if rate is None:
             return True
+        weight = min(weight, rate.heaviest)
         recent = Fraction(now) - Fraction(rate.per)
         if sum(weighs for when, weighs in self.starts if when > recent) + weight > rate.limit:
             return False
@@ -79,6 +82,7 @@ class Door:
         """``run`` is behind it from now on."""
         self.behind[run] = weight
         if self.rate is not None:
+            weight = min(weight, self.rate.heaviest)
             self.starts.append((Fraction(now), weight))
             if self.rate.burst is not None:
                 drops = self._drops(self.rate, self.rate.burst, now)
@@ -136,15 +140,12 @@ class Doors:
         """Who waited at each gate after the last step, and how often they had been turned away."""
         self._called: dict[Task, str] = {}
         self._runs: dict[Task, int] = {}
-        self.touched: dict[str, None] = {}
-        """The gates that were changed."""
 
     def __bool__(self) -> bool:
         return bool(self._all)
 
     def altered(self, name: str, slots: int | Adaptive | None, rate: Rate | None) -> None:
         """Somebody is about to change a gate."""
-        self.touched[name] = None
         door = self._all[name]
         door.slots = slots if slots is not None else door.slots
         door.follow_rate(rate, self._world.now)
@@ -193,9 +194,27 @@ class Doors:
                 for (other, _), weighs in holders
                 if not (other.status.finished or other in free)
             )
-            if not self._fits(name, weight, held):
+            before = (other.spec.weight(name) for other in self._before(task, name))
+            if not self._fits(name, max(weight, *before, 0), held):
                 return False
         return True
+
+    def _before(self, task: Task, name: str) -> list[Task]:
+        """Who waits at the gate, does so before ``task``, and could make use of it."""
+        joined = task.queued_at if task.queued else inf
+        mine = (-task.spec.priority, joined)
+        lines = self._world.engine.turnstiles.all[name].lines.values()
+        return [
+            other
+            for line in lines
+            for other in takewhile(lambda other: other is not task, line)
+            if (-other.spec.priority, other.queued_at) <= mine
+            and (other.spec.executor == task.spec.executor or self._has_slot(other))
+        ]
+
+    def _has_slot(self, task: Task) -> bool:
+        slots = self._world.engine.slots
+        return slots.room(slots.pools[task.spec.executor]) > 0
 
     # -- what the engine says ----------------------------------------------------------------
 
@@ -271,11 +290,13 @@ class Doors:
         """Nobody who waited at the gate before this step, and still does, comes before ``task``."""
         gate = self._world.engine.turnstiles.all[name]
         line = self._parked[name]
-        owned = any(other.spec.owner is not None for other in (task, *line, *gate.queue))
+        owned = any(other.spec.owner is not None for other in (task, *line, *gate)) or gate.fair
         for other, turned_away in line.items():
             stayed = other.status is PENDING and other.noted.parked == name
             if other is task or not stayed or other.noted.turned_away != turned_away:
                 continue
+            if other.spec.executor != task.spec.executor and (owned or not self._has_slot(other)):
+                continue  # it is the turn of another line; or it could not have made use of it
             if outranks(self._world, other, task, owned=owned, first=False):
                 raise Broken(f"{task} went through gate {name} before {other}, who waits there")
 
@@ -293,11 +314,15 @@ class Doors:
             if gate.pending != waiting[name]:
                 raise Broken(f"gate {name} expects {gate.pending} tasks, not {waiting[name]}")
             here = [task for task in pending if task.notes and task.notes.parked == name]
-            if len(gate.queue) != len(here) or set(gate.queue) != set(here):
-                raise Broken(f"at gate {name} wait {list(gate.queue)}, not {here}")
+            if gate.waiting != len(here) or set(gate) != set(here):
+                raise Broken(f"at gate {name} wait {list(gate)}, not {here}")
             called = [task for task in pending if task.notes and task.notes.called == name]
-            if gate.called != sum(task.spec.weight(name) for task in called):
+            by_executor = {task.spec.executor: task for task in called}
+            if gate.called != by_executor or len(called) != len(by_executor):
                 raise Broken(f"gate {name} has called {gate.called}, not {called}")
+            lent = sum((task, task.run) in gate.holders for task in self._world.lent)
+            if gate.lent != lent:
+                raise Broken(f"of those behind gate {name} {gate.lent} wait, not {lent}")
             if not all(task.queued and not task.noted.parked for task in called):
                 raise Broken(f"gate {name} has called {called}, who are not in line")
             parked += len(here)
@@ -321,7 +346,7 @@ class Doors:
     def _remember(self) -> None:
         self._called = {}
         for name, gate in self._world.engine.turnstiles.all.items():
-            self._parked[name] = {task: task.noted.turned_away for task in gate.queue}
+            self._parked[name] = {task: task.noted.turned_away for task in gate}
         for task in self._world.engine.tasks.values():
             if task.status is PENDING and task.notes is not None and task.notes.called:
                 self._called[task] = task.notes.called
@@ -330,15 +355,19 @@ class Doors:
         """Right after a turn of the pump nobody waits at a gate who could pass it."""
         now, engine = self._world.now, self._world.engine
         for name, gate in engine.turnstiles.all.items():
-            line = list(gate.queue)
             fuse = self._all[name].circuit
             if fuse is not None and fuse.state == "open":
-                spared = [task for task in line if task.spec.when_open == "fail"]
+                spared = [task for task in gate if task.spec.when_open == "fail"]
                 if spared:
                     raise Broken(f"{spared} wait at gate {name}, which is open")
-            head = gate.queue.head(now, gate.held)
-            if head is not None and self._could_pass(head, gate):
-                raise Broken(f"{head} waits at gate {name} and could pass")
+            heads = [gate.first(executor, now) for executor in gate.lines]
+            able = [head for head in heads if head is not None and self._has_slot(head)]
+            first = max(able, key=lambda head: gate.rank(head, now), default=None)
+            owned = gate.fair and len(able) > 1  # then it may be the turn of another line
+            if engine.paused or owned or first is None or not first.noted.parked:
+                continue
+            if self._could_pass(first, gate):
+                raise Broken(f"{first} waits at gate {name} and could pass")
         due = engine.alarms.next()
         if due is not None and due <= now:
             raise Broken(f"a gate was to ring at {due}, and it is {now}")
@@ -347,27 +376,27 @@ class Doors:
         door, weight = self._all[gate.name], task.spec.weight(gate.name)
         if self._world.engine.turnstiles.favoured is not None:
             return False  # room may be kept for it
-        line = list(gate.queue)
+        line = list(gate)
         if task.noted.turned_away and any(other.spec.owner for other in line):
             return False  # come back from another gate, it may be first at once; it is called later
         every = self._world.setting.age_every
         if every is not None and len({other.spec.priority for other in line}) > 1:
             return False  # age alone may have made it the first; it is called later
-        if (fuse := door.circuit) is not None:
-            taken = fuse.probe is not None or gate.called
-            if fuse.state == "open" or (fuse.state == "half-open" and taken):
-                return False
+        fuse = door.circuit
+        if fuse is not None and (fuse.state == "open" or fuse.probe is not None):
+            return False
         if self._world.now <= door.vague_until:
             return False
-        fits = self._fits(gate.name, weight, door.held + gate.called)
-        return fits and door.in_time(weight + gate.called, self._world.now, -_HAIR)
+        fits = self._fits(gate.name, weight, door.held)
+        return fits and door.in_time(weight, self._world.now, -_HAIR)
 
     def kept_by(self, task: Task, lost: Sequence[Task]) -> bool:
-        """Whether ``task`` waits at a gate, perhaps because of those who are ``lost``."""
+        """Whether ``task`` waits at a gate because of those who are ``lost``."""
         if task.notes is None or task.notes.parked is None:
             return False
-        gates = self._world.engine.turnstiles.all.values()
-        return any(gate.called or any(run[0] in lost for run in gate.holders) for gate in gates)
+        turnstiles = self._world.engine.turnstiles
+        behind = self._all[task.notes.parked].behind
+        return turnstiles.favoured is not None or any(holder in lost for holder, _ in behind)
 
     def nothing_left(self) -> dict[str, int]:
         """What must be nothing at the very end."""
@@ -378,15 +407,15 @@ class Doors:
             "parked": engine.turnstiles.parked,
             "doomed": len(engine.turnstiles.doomed),
             "favoured": engine.turnstiles.favoured is not None,
-            "at gates": sum(len(gate.queue) + len(gate.holders) for gate in gates),
-            "held": sum(gate.held + gate.called + gate.pending for gate in gates),
+            "heeded": len(engine.turnstiles.heeded.get(None, ())),
+            "at gates": sum(gate.waiting + len(gate.holders) + len(gate.called) for gate in gates),
+            "held": sum(gate.held + gate.lent + gate.pending for gate in gates),
         }
 
     def _fits(self, name: str, weight: int, held: int) -> bool:
-        """Whether there are slots for so much; what finds itself lets one through alone."""
+        """Whether there are slots for so much; one alone passes, however heavy."""
         slots = self._world.engine.turnstiles.all[name].slots
-        alone = isinstance(self._all[name].slots, Adaptive) and not held
-        return slots is None or alone or held + weight <= slots
+        return slots is None or not held or held + weight <= slots
 
     def _waiting(self) -> Counter[str]:
         """How many tasks that have not started name each gate."""

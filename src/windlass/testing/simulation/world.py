@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from ..._core.engine import Engine
 from ..._core.explain import explain
-from ..._core.flow import Rate
 from ..._core.meters import Load
 from ..._core.outcome import Cancelled, Ok
 from ..._core.states import PENDING, RUNNING, TERMINAL, WAITING
@@ -16,7 +15,6 @@ from .doors import Doors
 from .laws import Laws
 from .order import Before
 from .plans import Broken, Plan, Setting
-from .tending import Alter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -225,9 +223,6 @@ class World:
         self.engine.paused = False
         for name, pool in self.engine.slots.pools.items():
             self.engine.set_slots(name, pool.traits.slots)
-        for name in self.doors.touched:
-            # Who makes a gate narrower than what waits there keeps it waiting, and who is behind.
-            Alter(name, 1_000, Rate(1_000, 1.0)).do(self)
         self._run_dry()
         self._only_waits_for_people()
         for attempt in [attempt for attempt in self.on if attempt.current]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    cluster,
     coroutines,
     durable,
     durable_peers,
@@ -26,7 +27,7 @@ from . import (
 from .case import Case, Result, run
 
 FAMILIES = (coroutines, threads, processes, graphs, gates, memory, stores, durable, imports)
-PEERS = (*peers.CASES, *durable_peers.CASES)
+PEERS = (*peers.CASES, *durable_peers.CASES, *cluster.CASES)
 CASES: tuple[Case, ...] = tuple(case for family in FAMILIES for case in family.CASES)
 
 

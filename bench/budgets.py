@@ -73,4 +73,8 @@ BUDGETS: dict[str, Budget] = {
     "durable-rq-redis": Budget(1 / 10),
     "durable-celery-redis": Budget(1 / 10),
     "durable-dbos-sqlite": Budget(1 / 10),
+    "celery": Budget(1.0),
+    "celery-group": Budget(1.0),
+    "celery-latency": Budget(1.0),
+    "celery-waiting": Budget(1.0),
 }

@@ -52,6 +52,7 @@ async def test_a_client_has_the_figures_of_the_leader(jobs):
         await tm.submit(add, 1)
         first, second, third = [await tm.enqueue(call) for _ in range(3)]
         await hold.came(2)
+        await tm.flush(handled=True)  # the leader has taken in the third as well
         told = tm.get_metrics()
         assert told == leader.get_metrics()
         assert told.by_status[TaskStatus.RUNNING] == 2

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -101,3 +102,20 @@ def say_and_die():
 @task(executor="process")
 def say(text):
     logging.getLogger("chores").warning(text)
+
+
+@task(executor="process")
+def say_while_saying(times):
+    """Say something in the log while something else is just being said to the manager."""
+    said = logging.getLogger("chores.interrupted")
+    said.propagate = False
+    said.addHandler(logging.NullHandler())
+    signal.signal(signal.SIGALRM, lambda *_: said.warning("tick"))
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        for n in range(times):
+            current_task().progress(n / times)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    return times

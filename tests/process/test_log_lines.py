@@ -32,3 +32,11 @@ async def test_the_last_lines_go_with_the_error_of_a_task_whose_worker_died():
         assert caught.value.details["log"] == ["WARNING chores: about to die"]
         assert caught.value.message.count("about to die") == 1  # its stderr shows it, too
         assert [line.attempt for line in tm.get_task_log(handle)] == [1, 2, 3]
+
+
+@on_a_loop
+async def test_a_signal_handler_may_speak_whatever_it_interrupts():
+    async with TaskManager() as tm:
+        handle = tm.submit(chores.say_while_saying, 5_000)
+        assert await handle == 5_000
+        assert {line.text for line in tm.get_task_log(handle)} == {"tick"}

@@ -22,6 +22,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
 from ...errors import SerializationError
@@ -164,13 +165,15 @@ class _Line:
     for a question and its reply together.
     """
 
-    __slots__ = ("_calls", "_reports", "is_cut", "lock")
+    __slots__ = ("_calls", "_reports", "_unsent", "_writing", "is_cut", "lock")
 
     def __init__(self, calls: io.BufferedReader, reports: int) -> None:
         self._calls = calls
         self._reports = reports
         # What interrupts its holder, a signal's handler or a finalizer, may have to say something.
         self.lock = threading.RLock()
+        self._unsent: deque[bytes] = deque()
+        self._writing = False
         self.is_cut = False
 
     def read(self) -> tuple[int, int, bytes]:
@@ -184,12 +187,20 @@ class _Line:
         return kind, serial, body
 
     def write(self, kind: int, serial: int, body: bytes = b"") -> None:
-        data = frame(kind, serial, body)
-        written = os.write(self._reports, data)
-        if written < len(data):  # a signal's handler ran in between
-            rest = memoryview(data)[written:]
-            while rest:
-                rest = rest[os.write(self._reports, rest) :]
+        self._unsent.append(frame(kind, serial, body))
+        if self._writing:
+            return  # in between: whoever was interrupted sends this next
+        self._writing = True
+        try:
+            while self._unsent:
+                data = self._unsent.popleft()
+                written = os.write(self._reports, data)
+                if written < len(data):  # a signal's handler ran in between
+                    rest = memoryview(data)[written:]
+                    while rest:
+                        rest = rest[os.write(self._reports, rest) :]
+        finally:
+            self._writing = False
 
     def cut(self) -> None:
         """In a forked copy of this process: the line is not its own."""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from windlass import SerializationError, TaskManager, TaskNotFoundError, TaskStatus, task
+from windlass import SerializationError, TaskError, TaskManager, TaskNotFoundError, TaskStatus, task
 from windlass.testing.contracts import errands
 from windlass.testing.contracts.gate import Gate
 
@@ -108,6 +108,25 @@ def test_the_queue_is_asked_for_by_executor_and_by_task(executor, program, gate,
         assert elsewhere != side.process.pid
         with pytest.raises(SerializationError, match="takes a dict of Celery's options"):
             manager.submit(program.where.options(metadata={"celery": "gpu"})).result(LIMIT)
+
+
+def test_options_that_celery_refuses_fail_the_task_at_once(manager, program):
+    bad = program.add.options(metadata={"celery": {"serializer": "none"}})
+    handles = [manager.submit(asked, 1) for asked in (bad, program.add)]
+    with pytest.raises(TaskError, match=r"add \[.*\] cannot be sent to a worker: .*serializer"):
+        handles[0].result(5)
+    assert handles[1].result(LIMIT) == 1
+
+
+def test_nothing_is_left_behind_in_redis(executor, program, server):
+    import redis
+
+    with redis.Redis(port=server.port) as client:
+        with TaskManager(executors={"celery": executor()}) as manager:
+            assert manager.submit(program.add, 1).result(LIMIT) == 1
+            post = manager._runtime.executors["celery"]._post
+        post._thread.join(LIMIT)
+        assert client.keys(f"windlass:{post._manager}:*") == []
 
 
 def test_results_and_arguments_have_a_limit(executor, program):

@@ -28,16 +28,16 @@ from ..errors import SerializationError, TaskError
 from ..executors._celery.wire import (
     BEAT_EVERY,
     BEATS,
-    CLAIM_SECONDS,
     CRASHED,
     ENDED,
     MANY_BEATS,
     OPEN_LETTER,
     TASK,
-    claim_of,
+    flight_of,
     inbox_of,
     manager_and_key,
     news_of,
+    opened_of,
 )
 from ..executors.celery import redis_of
 from .channel import FarChannel
@@ -233,18 +233,18 @@ class Here:
         self.tell(manager, ENDED, key, packed)
 
     def _claim(self, manager: str, key: str, place: str) -> bool:
-        claim, news = claim_of(manager, key), news_of(manager)
+        keys = flight_of(manager), opened_of(manager), news_of(manager)
 
         def claim_it() -> int:
-            said: int = self.redis.eval(OPEN_LETTER, 2, claim, news, place, key, CLAIM_SECONDS)
+            said: int = self.redis.eval(OPEN_LETTER, 3, *keys, key, place)
             return said
 
         said, trouble = self._insist(claim_it)
-        if said == 0 and trouble and self.redis.get(claim) == place.encode():
+        if said == 0 and trouble and self.redis.hget(keys[1], key) == place.encode():
             return True  # it was claimed by us, and the answer was lost
         if said == 1:
             return True
-        why = "its manager is gone" if said else "it was opened before, or taken back"
+        why = "its manager is gone" if said else "it was opened before, or taken back, or is over"
         logger.info("letter %s is dropped: %s", key, why)
         return False
 

@@ -25,7 +25,7 @@ from ._celery.flights import Flight, Flights
 from ._celery.kinds import signature_in
 from ._celery.post import Post
 from ._celery.signatures import Signatures, why_not_signature
-from ._celery.wire import flight_of, news_of
+from ._celery.wire import flight_of, news_of, opened_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -218,7 +218,8 @@ class CeleryExecutor:
         redis = self.connect()
         with redis:
             if self.name is None:
-                redis.delete(news_of(self._manager), flight_of(self._manager))
+                manager = self._manager
+                redis.delete(news_of(manager), flight_of(manager), opened_of(manager))
             else:
                 redis.xadd(news_of(self._manager), {"kind": "closed", "key": "", "body": ""})
 

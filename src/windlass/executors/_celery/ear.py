@@ -16,10 +16,10 @@ from collections import deque
 from time import monotonic as now  # noqa: TID251  # as in flights
 from typing import TYPE_CHECKING, Any
 
-from .wire import BEATS, BEGUN, CRASHED, ENDED, TAKEN_BACK, claim_of, flight_of, news_of
+from .wire import BEATS, BEGUN, CRASHED, ENDED, flight_of, id_of, news_of, opened_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .flights import Flight, Flights
 
@@ -41,6 +41,7 @@ class NoNewsError(Exception):
 class Ear:
     """See the module.
 
+    - ``remembers``: whether an earlier life may have left something behind.
     - ``keep``: for how many seconds the news of a manager that is gone are kept.
     - ``lease``: for how long a worker may be silent.
     - ``lost``: called when a worker is gone, or Redis has lost its data: letters may be lost.
@@ -63,9 +64,8 @@ class Ear:
         self._redis = redis
         self._manager = manager
         self._flights = flights
-        self.remembers = remembers
-        """Whether what it hands over is on record, for another life to find."""
-        self._keep = max(1, round(keep))
+        self._remembers = remembers
+        self.keep = max(1, round(keep))
         self._lease = lease
         self._start_timeout = start_timeout
         self._lost = lost
@@ -102,17 +102,17 @@ class Ear:
         key = self._left_behind.get(flight.call.task_id)
         if key is None:
             return False
-        claim = self._redis.get(claim_of(self._manager, key))
+        place = self._redis.hget(opened_of(self._manager), key)
         with self._lock:
             del self._left_behind[flight.call.task_id]
             self._left_keys.discard(key)
             early = self._early.pop(key, [])
-            if claim != TAKEN_BACK.encode():
-                self._flights.rename(flight, key)
-        if claim is None or claim == TAKEN_BACK.encode():
-            return False  # if nobody has begun it, the letter may be lost, and a copy does no harm
+            self._flights.rename(flight, key)
+        if place is None:
+            return False  # nobody has begun it: the letter may be lost, and a copy does no harm
+        flight.id = id_of(self._manager, key)
         if not any(kind == BEGUN for kind, _ in early):
-            self._flights.hear(BEGUN, key, claim)
+            self._flights.hear(BEGUN, key, place)
         for kind, body in early:
             self._flights.hear(kind, key, body)
         return True
@@ -145,7 +145,7 @@ class Ear:
         newest = self._redis.xrevrange(self._beats, count=1)
         if first:
             self._since[self._beats] = newest[0][0] if newest else "0"
-            if self.remembers:
+            if self._remembers:
                 kept = self._redis.hgetall(flight_of(self._manager))
                 with self._lock:
                     # Of several attempts the last one counts; the number stands in the key.
@@ -167,10 +167,12 @@ class Ear:
     def _renew(self) -> bool:
         """Have the news live on; False if they were not there any more."""
         self._renewed = now()
-        if self._redis.expire(self._news, self._keep):
+        for hash_ in (flight_of(self._manager), opened_of(self._manager)):
+            self._redis.expire(hash_, self.keep)
+        if self._redis.expire(self._news, self.keep):
             return True
         self._redis.xadd(self._news, {"kind": "opened", "key": "", "body": ""})
-        self._redis.expire(self._news, self._keep)
+        self._redis.expire(self._news, self.keep)
         return False
 
     def _hear(self, streams: Any) -> None:
@@ -236,8 +238,12 @@ class Ear:
         else:
             self._redis.xdel(self._news, newest)
             self._redis.xtrim(self._news, minid=newest, approximate=False)
-        if ended and self.remembers:
-            self._redis.hdel(flight_of(self._manager), *ended)
+        self._strike_out(ended)
+
+    def _strike_out(self, keys: Sequence[str]) -> None:
+        if keys:
+            self._redis.hdel(flight_of(self._manager), *keys)
+            self._redis.hdel(opened_of(self._manager), *keys)
 
     def _disown(self) -> None:
         """Nobody has asked for what is left: those tasks have ended otherwise."""
@@ -246,7 +252,7 @@ class Ear:
             self._left_behind.clear()
             self._left_keys.clear()
             self._early.clear()
-        self._redis.hdel(flight_of(self._manager), *keys)
+        self._strike_out(keys)
 
 
 def _attempt_of(key: str) -> int:

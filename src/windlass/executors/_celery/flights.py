@@ -198,7 +198,7 @@ class Flights:
 
     def forgive_silence(self) -> None:
         """We could not hear anybody: whoever is alive has another lease from now on."""
-        for worker in self._heard_of:
+        for worker in list(self._heard_of):
             self._heard_of[worker] = now()
 
     def gone(self, worker: str, story: str) -> None:
@@ -211,7 +211,7 @@ class Flights:
     def silent_for(self, seconds: float) -> list[str]:
         """The workers that have not been heard of for so long."""
         before = now() - seconds
-        return [worker for worker, when in self._heard_of.items() if when < before]
+        return [worker for worker, when in list(self._heard_of.items()) if when < before]
 
     def waiting_since(self, seconds: float) -> list[Flight]:
         """The flights that no worker has begun for so long, each time for twice as long."""

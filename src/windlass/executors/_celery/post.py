@@ -17,15 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ..._core.outcome import Cancelled, Err
 from ...errors import TaskError
 from .ear import NoNewsError
-from .wire import (
-    CLAIM_SECONDS,
-    STOP,
-    TAKEN_BACK,
-    TASK,
-    claim_of,
-    flight_of,
-    id_of,
-)
+from .wire import STOP, TAKE_BACK, TASK, flight_of, id_of, opened_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -125,6 +117,10 @@ class Post:
             try:
                 do(what)
             except Exception as error:  # noqa: BLE001  # of libraries of all kinds; it is told
+                if not _is_outage(error):
+                    if not self._refuse(what, error):
+                        return
+                    continue
                 self._hang_up()
                 if failing_since is None:
                     failing_since = now()
@@ -144,6 +140,18 @@ class Post:
         else:
             who = f"Celery's broker at {self._app.connection_for_write().as_uri()}"
         return f"{who} cannot be reached: {error}"
+
+    def _refuse(self, what: Any, error: BaseException) -> bool:
+        """Nobody is away: it is this flight's own fault. Whether there are others in the batch."""
+        if not isinstance(what, deque):
+            logger.error("Celery is not told what it was to be told", exc_info=error)
+            return False
+        flight = what.popleft()
+        text = f"{flight.label} cannot be sent to a worker: {error}"
+        refusal = TaskError(text, flight.call.task_id)
+        refusal.__cause__ = error
+        self._flights.end(flight.key, Err(refusal, raised=False))
+        return bool(what)
 
     def _give_up(self, what: Any, error: BaseException) -> None:
         """Tell those who were waiting for it that it cannot be done."""
@@ -182,22 +190,25 @@ class Post:
     def _send(self, flights: deque[Flight]) -> None:
         self._ear.wait_until_ready()  # or workers would find nobody to report to
         producer = self.producer()
-        if self._ear.remembers:
-            fresh = [flight for flight in flights if not self._ear.adopt(flight)]
-            flights.clear()
-            flights.extend(fresh)
-            if flights:
-                on_record = {flight.key: flight.call.task_id for flight in flights}
-                self._redis.hset(flight_of(self._manager), mapping=on_record)
+        fresh = [flight for flight in flights if not self._ear.adopt(flight)]
+        flights.clear()
+        flights.extend(fresh)
+        if flights:
+            on_record = {flight.key: flight.call.task_id for flight in flights}
+            self._redis.hset(flight_of(self._manager), mapping=on_record)
+            self._redis.expire(flight_of(self._manager), self._ear.keep)
         while flights:
             flight = flights[0]
             if flight.stopping:
                 self._flights.end(flight.key, Cancelled("stopped before it was sent"))
             elif (letter := flight.letter) is not None:
+                flight.id = id_of(self._manager, flight.key)
+                # Of an earlier life's letter this is the new key, not the one it was written with.
+                letter["key"] = flight.key
                 self._app.send_task(
                     TASK,
                     (letter,),
-                    task_id=id_of(self._manager, flight.key),
+                    task_id=flight.id,
                     producer=producer,
                     retry=False,
                     ignore_result=True,
@@ -214,8 +225,8 @@ class Post:
             self.producer()
             self._app.control.revoke(flight.id, connection=self._connection)
             return
-        claim = claim_of(self._manager, flight.key)
-        if self._redis.set(claim, TAKEN_BACK, nx=True, ex=CLAIM_SECONDS):
+        hashes = flight_of(self._manager), opened_of(self._manager)
+        if self._redis.eval(TAKE_BACK, 2, *hashes, flight.key):
             self._flights.end(flight.key, Cancelled("taken back before it began"))
         elif flight.place is not None:
             self._tell((flight.place.inbox, self._words.say(STOP, (flight.key, 0, None))))
@@ -228,7 +239,7 @@ class Post:
         self.producer()
         nodes = {flight.place.node for flight in begun if flight.place}
         self._app.control.revoke(
-            [flight.id or id_of(self._manager, flight.key) for flight in begun],
+            [flight.id for flight in begun],
             terminate=True,
             signal="SIGKILL",
             destination=sorted(nodes) if all(nodes) else None,
@@ -239,6 +250,16 @@ class Post:
         inbox, message = what
         self._redis.rpush(inbox, message)
         self._redis.expire(inbox, _INBOX_SECONDS)
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether the broker or Redis is away, or not in order."""
+    kind = type(error)
+    return (
+        isinstance(error, OSError | NoNewsError)
+        or kind.__name__ == "OperationalError"
+        or kind.__module__.partition(".")[0] in {"amqp", "redis"}
+    )
 
 
 def _is_hopeless(error: BaseException) -> bool:

@@ -13,10 +13,11 @@ comes back stands in one Redis stream, the manager's *news*, which it reads with
                                      ▲
     manager ──────── inbox (a list) ─┘           stop, and replies to what was asked
 
-- **A letter is opened once.** It has a *key*, new for each attempt that is handed over. Whoever
-  wants to run it, or to take it back, sets the *claim* of that key; only the first succeeds, in one
-  step with the word that it has begun. So a second copy of a letter does no harm, and the manager
-  sends one whenever the first may be lost.
+- **A letter is opened once.** It has a *key*, new for each attempt that is handed over, which
+  stands in the manager's *flight* until the attempt has ended. Whoever wants to run it sets down
+  its place beside that; only the first succeeds, in one step with the word that it has begun. To
+  take a letter back is to strike it out. So a second copy does no harm, however late it comes, and
+  the manager sends one whenever the first may be lost.
 - **A worker is alive while its main process beats.** A task that keeps the interpreter busy does
   not hold up the beats, and the death of a single child process is told by its parent.
 - **No news stream, no manager.** It expires when its manager is gone. Letters of a manager that is
@@ -32,24 +33,27 @@ BEATS = "windlass:beats"
 MANY_BEATS = 1_000
 BEAT_EVERY = 1.0
 
-CLAIM_SECONDS = 7 * 86_400
-"""For how long a copy of a letter is known as one: longer than any broker keeps it back."""
-
 # What stands in the news. Each has the key of its letter, and a body.
 BEGUN, SAID, ASKED, ENDED, CRASHED = b"begun", b"said", b"asked", b"ended", b"crashed"
 
 # What stands in an inbox.
 STOP, REPLY, REFUSAL = "stop", "reply", "refusal"
 
-TAKEN_BACK = "taken back"
-"""The claim of a manager that has taken its letter back; workers claim by their place."""
-
-# KEYS: claim, news. ARGV: place, key, for how long.
-# 1: it is yours; 0: it was opened or taken back; -1: the manager is gone.
+# KEYS: flight, opened, news. ARGV: key, place.
+# 1: it is yours; 0: it was opened or taken back, or has ended; -1: the manager is gone.
 OPEN_LETTER = """
-if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end
-if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'EX', ARGV[3]) then return 0 end
-redis.call('XADD', KEYS[2], '*', 'kind', 'begun', 'key', ARGV[2], 'body', ARGV[1])
+if redis.call('EXISTS', KEYS[3]) == 0 then return -1 end
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+if redis.call('HSETNX', KEYS[2], ARGV[1], ARGV[2]) == 0 then return 0 end
+redis.call('EXPIRE', KEYS[2], redis.call('TTL', KEYS[3]))
+redis.call('XADD', KEYS[3], '*', 'kind', 'begun', 'key', ARGV[1], 'body', ARGV[2])
+return 1
+"""
+
+# KEYS: flight, opened. ARGV: key. 1: nobody will open it; 0: somebody has.
+TAKE_BACK = """
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
 return 1
 """
 
@@ -74,9 +78,9 @@ def flight_of(manager: str) -> str:
     return f"windlass:{manager}:flight"
 
 
-def claim_of(manager: str, key: str) -> str:
-    """Where whoever opens the letter ``key`` says so."""
-    return f"windlass:{manager}:claim:{key}"
+def opened_of(manager: str) -> str:
+    """The hash of who has opened what: letter's key to place."""
+    return f"windlass:{manager}:opened"
 
 
 def inbox_of(process: str) -> str:

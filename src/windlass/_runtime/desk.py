@@ -16,7 +16,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .._core.states import TaskStatus
+from .._core.states import RUNNING, TaskStatus
 from ..errors import StoreCorruptError, StoreError, StoreFencedError, TaskError
 from ..ports import Row
 from .questions import answer
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..ports import Codec, Request, Store
     from .bell import Bell
     from .durable import Durable
+    from .job import Job
     from .runtime import Runtime
 
 logger = logging.getLogger("windlass")
@@ -138,11 +139,11 @@ class Desk:
     def _handle(self, request: Request) -> None:
         body = self._codec.decode(request.body, "a request")
         handle = _KINDS.get(request.kind)
-        runtime = self._runtime
+        awaited: Job | None = None
         try:
             if handle is None:
                 raise TaskError(f"a request of the unknown kind {request.kind!r}")  # noqa: TRY301
-            handle(self, *body)
+            awaited = handle(self, *body)
         except TaskError as error:
             if isinstance(error, StoreError) and not isinstance(error, StoreCorruptError):
                 self._taken.discard(request.number)  # not its fault: it comes with the next look
@@ -150,9 +151,14 @@ class Desk:
             logger.warning("a request of another process is refused: %s", error)
         except Exception:
             logger.exception("a request of another process cannot be understood")
-        with runtime.lock:
-            self._durable.journal.upcoming.handled.append(request.number)
-        runtime.pump.wake()
+
+        def done(_: object) -> None:
+            with self._runtime.lock:
+                self._durable.journal.upcoming.handled.append(request.number)
+            self._runtime.pump.wake()
+
+        if awaited is None or not self._runtime.watch(awaited, done):
+            done(None)
 
     def _submit(self, *fields: Any) -> None:
         row = Row(*fields)
@@ -163,9 +169,15 @@ class Desk:
         job.packed = row.call
         durable.take_in(job, problem)
 
-    def _cancel(self, id: str, cause: str) -> None:
-        if (job := self._runtime.find(id)) is not None:
+    def _cancel(self, id: str, cause: str) -> Job | None:
+        """Cancel a task; one that is given time to clean up has to end before that is done.
+
+        Were it done before, and the process died, nobody would remember that it was cancelled.
+        """
+        job = self._runtime.find(id)
+        if job is not None:
             self._runtime.cancel(job, cause)
+        return job if job is not None and job.status is RUNNING else None
 
     def _execute(self, id: str) -> None:
         if (job := self._runtime.find(id)) is not None and job.outcome is None:
@@ -185,7 +197,7 @@ class Desk:
             self._runtime.retry(job, downstream=downstream)
 
 
-_KINDS: Mapping[str, Callable[..., None]] = {
+_KINDS: Mapping[str, Callable[..., Job | None]] = {
     "submit": Desk._submit,
     "cancel": Desk._cancel,
     "execute": Desk._execute,

@@ -266,7 +266,7 @@ class Doors:
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
-        runtime.accepting = False
+        runtime.accepting, runtime.pump.closing = False, True
         runtime.pump.turn()
         for name, executor in runtime.executors.items():
             executor.close()

@@ -72,6 +72,8 @@ class Pump:
         self._runtime = runtime
         self._inbox: deque[tuple[Task, int, Outcome]] = deque()
         self.awake = False
+        self.closing = False
+        """Whether what is stored by now is announced, and not started any more."""
         self._turning = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = Context()
@@ -82,7 +84,7 @@ class Pump:
 
     def attach(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         """Turn on ``loop``, whose thread is ``thread``, from now on."""
-        self._loop, self._thread = loop, thread
+        self._loop, self._thread, self.closing = loop, thread, False
         # Turns are nobody's: not even of the task whose submit or wait led to one.
         self._context = Context()
         self.awake = False
@@ -223,7 +225,7 @@ class Pump:
                 promise.keep(None)
             if entry.stops:
                 self._stop(entry.stops)
-            if entry.runs:
+            if entry.runs and not self.closing:
                 self._start([run for run in entry.runs if self._is_on(run)])
 
     def _is_on(self, run: Run) -> bool:

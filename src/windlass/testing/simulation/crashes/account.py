@@ -53,7 +53,7 @@ class Reported(NamedTuple):
 class Account:
     """See the module."""
 
-    def __init__(self, world: World) -> None:  # noqa: PLR0915  # it has that much to remember
+    def __init__(self, world: World) -> None:  # it has that much to remember
         self.world = world
         self.orders: dict[str, Order] = {}
         self.parents: dict[str, str] = {}
@@ -72,8 +72,6 @@ class Account:
         self.requests: dict[int, tuple[str, bytes]] = {}
         self.left: set[str] = set()
         """The tasks that a client has left in the inbox."""
-        self.stopped: dict[str, int] = {}
-        """Tasks whose cancelling was handled while they ran, and how often they were retried."""
         self._last_seq = 0
         # What was promised.
         self.acknowledged: set[str] = set()
@@ -113,6 +111,26 @@ class Account:
         """Who stands for a task: it, or the one that has its key."""
         key = self.orders[name].key
         return name if name in self.seqs or key is None else self.keys.get(key, name)
+
+    def equals(self, name: str) -> set[str]:
+        """The task, and those that have the same key."""
+        key = self.orders[name].key
+        return {name} | {other for other, order in self.orders.items() if key and order.key == key}
+
+    def above(self, name: str) -> set[str]:
+        """A task and all that it depends on, or may come to depend on by its key."""
+        found, line = {name}, [name]
+        while line:
+            name = line.pop()
+            new = {*self.equals(name), *self.orders[name].after} - found
+            found |= new
+            line += new
+        return found
+
+    def is_released(self, id: str) -> bool:
+        """Whether a held task may run: it, or what depends on it, was released, or not held."""
+        asked = self.released | {name for name, order in self.orders.items() if not order.held}
+        return any(id in self.above(name) for name in asked | self.retries.keys())
 
     def asked(self, life: Life, id: str, order: Order, parent: str | None = None) -> None:
         """Somebody submits a task in ``life``."""

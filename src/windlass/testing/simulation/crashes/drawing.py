@@ -14,6 +14,7 @@ from .steps import (
     Child,
     Die,
     Do,
+    Echo,
     Keep,
     Open,
     Pass,
@@ -86,6 +87,7 @@ class Hand:
             self._release: 3,
             self._child: 2,
             self._keep: 4,
+            self._echo: 2,
             self._post_again: 1,
             self._weather: 2,
         }
@@ -204,6 +206,10 @@ class Hand:
             return None
         name, _ = self._rng.choice(list(life.runs))
         return Report(life.name, name, self._rng.choice(self._hows))
+
+    def _echo(self) -> Step | None:
+        life = self._life(leads=True)
+        return Echo(life.name, self._rng.choice(list(life.past))) if life and life.past else None
 
     def _keep(self) -> Step | None:
         life = self._life(leads=True)

@@ -51,6 +51,8 @@ class Life:
         self.program = Program(versions)
         self.runs: dict[tuple[str, int], Run] = {}
         """The runs that are on."""
+        self.past: dict[str, Run] = {}
+        """Of each task the last run that has ended here."""
         self.handles: list[TaskHandle[Any]] = []
         """Those that somebody in it waits for."""
         self.stopped: set[tuple[str, int]] = set()
@@ -160,7 +162,7 @@ class Life:
 
     def report(self, key: tuple[str, int], outcome: Outcome) -> None:
         """A run ends."""
-        run = self.runs.pop(key)
+        run = self.past[key[0]] = self.runs.pop(key)
         self.stopped.discard(key)
         self.runtime.pump.report(run, outcome)
 

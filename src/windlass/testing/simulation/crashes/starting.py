@@ -20,6 +20,8 @@ _HAIR = 1e-6
 def judge(account: Account, life: Life, run: Run) -> None:
     """Raise if ``run`` must not start in ``life`` now."""
     id, order = run.job.id, account.orders[run.job.id]
+    if not life.runtime.accepting:
+        raise Broken(f"{id} starts in {life.name}, which closes")
     row = account.row(id)
     begun = account.begun.get((id, run.number))
     if row is None or begun is None or begun != account.epochs.get(life):
@@ -31,12 +33,13 @@ def judge(account: Account, life: Life, run: Run) -> None:
     account.started_runs.add((id, run.number))
     if life.program.versions.get(order.function, "unknown") == "unknown":
         raise Broken(f"{id} starts where {order.function} is unknown")
-    if order.held and id not in account.released:
+    if order.held and not account.is_released(id):
         raise Broken(f"{id} starts and is held")
     _judge_budgets(account, id, run.number)
     _judge_time(account, life, id)
     _judge_dependencies(account, run)
     _judge_limits(account, life, run)
+    _judge_what_was_kept(account, run)
 
 
 def _judge_budgets(account: Account, id: str, run: int) -> None:
@@ -49,8 +52,6 @@ def _judge_budgets(account: Account, id: str, run: int) -> None:
         raise Broken(f"{id} starts after {crashes} crashes")
     if failures > verdicts.retries_allowed(account, None, id):
         raise Broken(f"{id} starts after {failures} failures")
-    if account.stopped.get(id) == 0:
-        raise Broken(f"{id} starts again although it was cancelled")
 
 
 def _judge_time(account: Account, life: Life, id: str) -> None:
@@ -97,3 +98,12 @@ def _judge_limits(account: Account, life: Life, run: Run) -> None:
     leads = account.epochs.get(life) == account.epoch
     if leads and run.job.id in last_chances and len(last_chances) > 1:
         raise Broken(f"{last_chances} run at once, each with one crash left")
+
+
+def _judge_what_was_kept(account: Account, run: Run) -> None:
+    id = run.job.id
+    for step, value in account.kept[id].items():
+        if run.known_step(step) != (value,):
+            raise Broken(f"step {step} of {id} was done, and now gives {run.known_step(step)}")
+    if (run.restored or 0) < account.checkpoints[id]:
+        raise Broken(f"{id} is given checkpoint {run.restored} of {account.checkpoints[id]}")

@@ -13,7 +13,7 @@ from ...._core.outcome import Cancelled, Err, Ok
 from ...._runtime.handle import TaskHandle
 from ...._runtime.stored_job import StoredJob
 from ....errors import TaskError
-from ..plans import Broken, Fatal, Flop
+from ..plans import Fatal, Flop
 from .verdicts import token
 
 if TYPE_CHECKING:
@@ -108,8 +108,6 @@ class Submit(NamedTuple):
         orders = [order for order in self.orders if _made(life, order, made)]
         for order in orders:
             account.asked(life, order.name, order)
-            if not order.held:  # then what it depends on is not, either
-                account.released.update(above(life.world, order.name))
         try:
             handles = life.runtime.submit_jobs([*made.values()])
         except TaskError as error:
@@ -213,6 +211,23 @@ def _outcome(how: How, key: tuple[str, int]) -> Outcome:
     return Err((Fatal if how == "fatal" else Flop)(*key), crashed=how == "crash")
 
 
+class Echo(NamedTuple):
+    """An earlier run of a task reports once more that it has returned."""
+
+    life: str
+    name: str
+
+    def do(self, world: World) -> None:
+        """Nothing may come of it."""
+        life = world.life(self.life)
+        run = life.past.get(self.name) if life is not None else None
+        if life is not None and run is not None:
+            life.do(lambda: life.runtime.pump.report(run, Ok(token(self.name, run.number))))
+
+    def __str__(self) -> str:
+        return f"{self.life}: an earlier run of {self.name} ends once more"
+
+
 class Keep(NamedTuple):
     """A run has done a step, or leaves a checkpoint where no step is named."""
 
@@ -228,10 +243,7 @@ class Keep(NamedTuple):
             life.do(lambda: self._step(life, run) if self.step else self._checkpoint(life, run))
 
     def _step(self, life: Life, run: Run) -> None:
-        id, kept = run.job.id, life.world.account.kept[run.job.id]
-        known = run.known_step(self.step)
-        if self.step in kept and known != (kept[self.step],):
-            raise Broken(f"step {self.step} of {id} was done, and now gives {known}")
+        kept, known = life.world.account.kept[run.job.id], run.known_step(self.step)
         if known is not None:
             return
         value = [run.number, self.step]
@@ -241,11 +253,9 @@ class Keep(NamedTuple):
 
     def _checkpoint(self, life: Life, run: Run) -> None:
         id, safe = run.job.id, life.world.account.checkpoints
-        restored = run.restored or 0
-        if restored < safe[id]:
-            raise Broken(f"{id} is given checkpoint {restored}, and number {safe[id]} was safe")
-        run.checkpoint(restored + 1)
-        life.runtime.flush().when_there(partial(safe.__setitem__, id, restored + 1))
+        number = (run.restored or 0) + 1
+        run.checkpoint(number)
+        life.runtime.flush().when_there(partial(safe.__setitem__, id, number))
 
     def __str__(self) -> str:
         return f"{self.life}: {self.name} " + (
@@ -275,14 +285,12 @@ class Ask(NamedTuple):
             account.cancels.add(self.name)
             runtime.cancel(job)
         elif self.what == "release":
-            account.released.update(above(life.world, self.name))
+            account.released.add(self.name)
             runtime.release(job)
         else:
             downstream = self.what != "retry"
             fallen = account.orders if downstream else [self.name]
             account.retries.update(list(fallen))
-            for name in fallen:
-                account.released.update(above(life.world, name))
             try:
                 watch(life, runtime.retry(job, downstream=downstream))
             except TaskError as error:
@@ -367,15 +375,3 @@ def watch(life: Life, handle: TaskHandle[Any]) -> None:
         safe(None)
     handle._watch(partial(account.told, life))  # noqa: SLF001  # likewise
     life.handles.append(handle)
-
-
-def above(world: World, name: str) -> set[str]:
-    """A task and all that it depends on, or may come to depend on by its key."""
-    found, line, orders = {name}, [name], world.account.orders
-    while line:
-        order = orders[line.pop()]
-        new = {other for other in orders if order.key and orders[other].key == order.key}
-        new = {*new, *order.after} - found
-        found |= new
-        line += new
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...._core.states import CANCELLED, COMPLETED, FAILED, RUNNING, TERMINAL
+from ...._core.states import CANCELLED, COMPLETED, FAILED, TERMINAL
 from ....errors import SerializationError, TaskCrashedError, TaskDependencyError
 from ..plans import Broken
 from .plans import CODEC, VERSIONS
@@ -88,7 +88,7 @@ def _judge_failure(account: Account, life: Life, row: Row, rest: list[Any]) -> N
         if report is not None and report.how == "error":
             fine = fine and len(account.failed[row.id]) > retries_allowed(account, life, row.id)
     elif isinstance(error, TaskDependencyError):
-        after = {*order.after, *(account.holder(name) for name in order.after)}
+        after = set[str]().union(*(account.equals(name) for name in order.after))
         fine = any(
             {FAILED, CANCELLED} & account.ends[name] or name in account.unstored for name in after
         )
@@ -132,11 +132,9 @@ def judge_handled(account: Account, life: Life, number: int, changed: Collection
     elif row is None:
         return  # nobody knows it
     elif kind == "cancel":
-        if row.status == RUNNING:
-            account.stopped[id] = account.retries[id]
-        elif row.status not in TERMINAL:
+        if row.status not in TERMINAL and not account.retries[id]:
             raise Broken(f"{id} was cancelled by request {number}, and is {row.status}")
-    elif "narrow" in life.program.versions.values():
-        return  # what it would retry it may not be able to call
+    elif "narrow" in life.program.versions.values() or account.unstored:
+        return  # what it would retry it may not be able to call, or not find
     elif kind == "retry" and row.status in {FAILED, CANCELLED} and row.seq not in changed:
         raise Broken(f"{id} was retried by request {number}, and is {row.status}")

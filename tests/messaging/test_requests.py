@@ -336,6 +336,34 @@ async def test_two_groups_have_every_message_each(listen, redis_client):
         await replies_of(redis_client, 1, "others")
 
 
+@pytest.mark.parametrize("how", ["connection", "stop"])
+async def test_what_was_read_and_never_arrived_is_found_at_once(
+    how, listen, redis_client, monkeypatch
+):
+    """The server has sent a message, and the connection broke, or the listener was stopped."""
+    from windlass.messaging.stream import Stream
+
+    sent, read = asyncio.Event(), Stream.read
+
+    async def read_and_lose(self, count, seconds):
+        messages = await read(self, count, seconds)
+        if messages and not sent.is_set():
+            loop.call_soon_threadsafe(sent.set)
+            if how == "connection":
+                raise ConnectionError("it broke")
+            await asyncio.Event().wait()
+        return messages
+
+    monkeypatch.setattr(Stream, "read", read_and_lose)
+    loop = asyncio.get_running_loop()
+    async with TaskManager() as manager, listen(manager, ask, idle=60.0) as listener:
+        redis_client.xadd(STREAM, {"question": "a"})
+        await asyncio.wait_for(sent.wait(), 5)
+        if how == "stop":
+            await listener.stop()
+        assert len(await replies_of(redis_client, 1)) == 1
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -414,19 +442,25 @@ async def test_a_reply_stream_that_is_none_any_more_holds_up_and_loses_nothing(
         assert len(await replies_of(redis_client, 1)) == 1
 
 
+@pytest.mark.parametrize("in_flight", [0, 1])
 async def test_a_manager_that_is_closed_before_its_listener_is_told_of(
-    listen, redis_client, caplog
+    in_flight, listen, redis_client, release, caplog
 ):
     manager = TaskManager()
     await manager.start()
-    listener = listen(manager, ask)
+    listener = listen(manager, patient)
     await listener.start()
+    for _ in range(in_flight):
+        redis_client.xadd(STREAM, {"question": "a"})
+        await release.arrived()
     await manager.stop()
-    redis_client.xadd(STREAM, {"question": "a"})
+    if not in_flight:
+        redis_client.xadd(STREAM, {"question": "a"})
     await listener.join()
     await listener.stop()
     assert "the manager was closed before listening to agent:requests" in caplog.text
     assert pending(redis_client) == 1
+    assert redis_client.xlen("results") == 0
 
 
 # -- a task that waits for the test ----------------------------------------------------------------

@@ -95,7 +95,7 @@ class Requests:
             await self._read_on()
             try:
                 # What the server sent while the last read was given up is done before leaving.
-                await self._take_over(self._most, 0.0, own=True)
+                await self._take_over(self._room, 0.0, own=True)
                 await starter.finish()
                 await stream.dismiss(stream.consumer)
             except self.server.troubles:

@@ -81,12 +81,7 @@ class Worker:
         self._bury()
 
     def stop(self) -> None:
-        """End it and its children, in whatever state they are."""
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
+        """End it and its children, in whatever state they are: a good-bye would take seconds."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:

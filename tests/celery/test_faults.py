@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
+import signal
 
 import pytest
 from redis_server import RedisServer
@@ -87,6 +89,25 @@ def test_children_of_a_dead_worker_leave_as_well(managed, program, own_worker, g
     assert visitor.has_left()
     with pytest.raises(TaskCrashedError, match=r"worker own0@here has not been heard of for 3 s"):
         handle.result(LIMIT)
+
+
+def test_the_late_result_of_a_worker_that_was_cut_off_counts_for_nothing(
+    managed, program, own_worker, gate
+):
+    worker = own_worker("-c", "1", "-Q", "own")
+    manager = managed()
+    handle = manager.submit(program.visit_and_tell, gate.address)
+    late, *_ = arrival(gate)
+    os.killpg(worker.process.pid, signal.SIGSTOP)
+    own_worker("-c", "1", "-Q", "own")
+    visitor, _, _, attempt = arrival(gate)
+    os.killpg(worker.process.pid, signal.SIGCONT)
+    late.let_go("l")
+    assert late.has_left()
+    worker.says("succeeded in")  # it has been told
+    assert not handle.done()
+    visitor.let_go()
+    assert (attempt, handle.result(LIMIT)[0]) == (2, "!")
 
 
 def test_a_worker_that_is_shut_down_says_good_bye(managed, program, own_worker, gate):

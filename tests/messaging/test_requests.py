@@ -235,6 +235,21 @@ async def test_what_is_stored_is_answered_after_a_restart(tmp_path, listen, redi
     assert redis_client.hlen(f"{STREAM}:{GROUP}:owed") == 1  # its epoch
 
 
+async def test_what_is_owed_is_found_by_its_key_when_its_task_has_another_id(
+    tmp_path, listen, redis_client
+):
+    """A client of the file was told another id than that of the task with the key."""
+    id = redis_client.xadd(STREAM, {"question": "a"})
+    redis_client.xgroup_create(STREAM, GROUP, id="$")
+    note = json.dumps(["an id that gave way", "dead", "mine", 1])
+    redis_client.hset(f"{STREAM}:{GROUP}:owed", id, note)
+    async with TaskManager(tmp_path / "jobs.db") as manager:
+        await manager.enqueue(ask.options(key=f"{STREAM} {GROUP} {id}"), "a")
+        async with listen(manager, ask):
+            (reply,) = await replies_of(redis_client, 1)
+    assert (reply["correlation_id"], reply["id"]) == ("mine", id)
+
+
 async def test_a_message_that_comes_twice_is_one_task(tmp_path, listen, redis_client):
     """Stored and not acknowledged, which is where a crash would have been."""
     id = redis_client.xadd(STREAM, {"question": "a"})

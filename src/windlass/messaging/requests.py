@@ -176,10 +176,14 @@ class Requests:
         A client of the file learns only later that its task has given way to one with its key.
         """
         manager = self._starter.manager
-        handle = manager.get_handle(id)
-        if handle is None:
-            infos = manager.list_tasks(key=self._key(message), limit=1)
-            handle = manager.get_handle(infos[0].id) if infos else None
+        try:
+            handle = manager.get_handle(id)
+            if handle is None:
+                infos = manager.list_tasks(key=self._key(message), limit=1)
+                handle = manager.get_handle(infos[0].id) if infos else None
+        except TaskError as error:  # the file cannot be read just now
+            logger.warning("message %s is owed, and not looked for: %s", message.id, error)
+            return None
         return handle
 
     async def _take_over(self, count: int, idle: float, *, own: bool = False) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -114,6 +115,23 @@ async def test_with_nobody_there_the_answer_says_so(jobs):
         assert tm.explain(handle.id).startswith("pending; no process leads the file")
         assert [info.id for info in tm.list_tasks()] == [handle.id]
     assert read(jobs, "SELECT * FROM windlass_requests") == []
+
+
+@on_a_loop
+async def test_one_that_takes_the_lead_answers_itself(jobs):
+    leader, tm = TaskManager(jobs, gates=GATES[:1]), TaskManager(jobs, gates=GATES[1:])
+    await leader.start()
+    await tm.start()
+    assert [*tm.get_metrics().gates] == ["api"]
+    follower = tm._runtime.follower
+    take_lead, may = follower._take_lead, threading.Event()
+    follower._take_lead = lambda silent: may.is_set() and take_lead(silent)
+    await leader.stop()
+    asking = asyncio.ensure_future(asyncio.to_thread(tm.get_metrics))
+    assert tm._runtime.follower is follower
+    may.set()
+    assert [*(await asking).gates] == ["bank"]
+    await tm.stop()
 
 
 @on_a_loop

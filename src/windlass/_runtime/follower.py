@@ -74,7 +74,8 @@ class Follower:
         """Whether this process leads by now, and the thread is gone."""
         self._open: dict[str, StoredJob] = {}
         """The tasks of this process that have not ended, as far as it knows."""
-        self._questions = Questions(store, durable.is_led)
+        # While nobody leads, one that may lead is about to, and answers then.
+        self._questions = Questions(store, lambda: take_lead is not None or durable.is_led())
         self._asked: list[tuple[int, Promise[Any]]] = []
         """What is to be told when the request of that number has been handled."""
         self._last = 0

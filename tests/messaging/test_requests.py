@@ -215,6 +215,23 @@ async def test_in_memory_a_message_is_acknowledged_when_its_task_has_ended(
         assert redis_client.xlen("results") == 1
 
 
+async def test_what_is_waited_for_at_the_end_is_kept_alive(listen, redis_client, release):
+    redis_client.xadd(STREAM, {"question": "a"})
+    async with (
+        TaskManager() as manager,
+        TaskManager() as other,
+        listen(manager, patient) as leaving,
+    ):
+        await release.arrived()
+        async with listen(other, ask):
+            stopping = leaving.stop()
+            await asyncio.sleep(1.0)  # three times as long as a dead one would have it
+            assert other.list_tasks() == []
+            release.set()
+            await stopping
+    assert redis_client.xlen("results") == 1
+
+
 async def test_what_is_stored_is_answered_after_a_restart(tmp_path, listen, redis_client, release):
     """The reply is owed by a consumer that is gone, and comes from the one with the file."""
     redis_client.xadd(STREAM, {"question": "a", "correlation_id": "mine"})
@@ -444,17 +461,19 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch):
         listen(manager, STREAM, ask)
 
 
-async def test_a_reply_stream_that_is_none_any_more_holds_up_and_loses_nothing(
-    listen, redis_client, caplog
+@pytest.mark.parametrize("key", ["results", f"{STREAM}:dead"])
+async def test_a_stream_that_is_none_any_more_holds_up_and_loses_nothing(
+    key, listen, redis_client, caplog
 ):
     async with TaskManager() as manager, listen(manager, ask):
-        redis_client.set("results", "a text")
-        redis_client.xadd(STREAM, {"question": "a"})
-        while "WRONGTYPE" not in caplog.text:
+        redis_client.set(key, "a text")
+        redis_client.xadd(STREAM, {"unreadable": "a"})
+        while f"WRONGTYPE {key} is a string" not in caplog.text:
             await asyncio.sleep(0.01)
         assert pending(redis_client) == 1
-        redis_client.delete("results")
-        assert len(await replies_of(redis_client, 1)) == 1
+        redis_client.delete(key)
+        for stream in ("results", f"{STREAM}:dead"):
+            assert len(await replies_of(redis_client, 1, stream)) == 1
 
 
 @pytest.mark.parametrize("in_flight", [0, 1])

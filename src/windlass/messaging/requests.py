@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import (
@@ -93,13 +94,14 @@ class Requests:
         stream, starter = self._stream, self._starter
         try:
             await self._read_on()
-            try:
+            with suppress(*self.server.troubles):  # then it is found by others
                 # What the server sent while the last read was given up is done before leaving.
                 await self._take_over(self._room, 0.0, own=True)
-                await starter.finish()
+            while not await starter.finish(stream.silence / 3):
+                with suppress(*self.server.troubles):  # then others may take over
+                    await stream.keep_alive(self._open.values())
+            with suppress(*self.server.troubles):  # then it goes when it is long dead
                 await stream.dismiss(stream.consumer)
-            except self.server.troubles:
-                await starter.finish()
         finally:
             await starter.close()
             await stream.client.aclose()

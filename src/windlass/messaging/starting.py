@@ -63,10 +63,11 @@ class Starter:
         self.following.add(follower)
         follower.add_done_callback(self.following.discard)
 
-    async def finish(self) -> None:
-        """Wait for all that is followed."""
-        while self.following:
-            await asyncio.wait(self.following)
+    async def finish(self, timeout: float | None = None) -> bool:
+        """Wait for all that is followed; whether nothing is left."""
+        if self.following:
+            await asyncio.wait(self.following, timeout=timeout)
+        return not self.following
 
     async def close(self) -> None:
         """Follow nothing more."""

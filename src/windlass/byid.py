@@ -142,9 +142,13 @@ class ById:
         return error_of(job)
 
     def get_task_progress(self, task: TaskHandle[Any] | str) -> tuple[float, str]:
-        """How far a task is, from 0 to 1, and what it is doing."""
-        info = self.get_task(task)
-        return (info.progress, info.message) if info is not None else (0.0, "")
+        """How far a task is, from 0 to 1, and what it is doing.
+
+        Where another process leads the file, that is asked; the file has what was said last at
+        the end.
+        """
+        job = self._runtime.find(task)
+        return self._runtime.progress_of(job) if job is not None else (0.0, "")
 
     def get_task_log(self, task: TaskHandle[Any] | str, *, since: int = 0) -> list[LogLine]:
         """What a task has said in the log, by whatever logger, over all its attempts.

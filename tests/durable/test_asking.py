@@ -19,6 +19,7 @@ from windlass import (
     StoreError,
     TaskManager,
     TaskStatus,
+    current_task,
     task,
 )
 from windlass._runtime import questions
@@ -36,6 +37,12 @@ GATES = [
 @task(gates=["api"])
 async def call(name="door"):
     return await doors[name]()
+
+
+@task
+async def half():
+    current_task().progress(0.5, "half \ud800 of it")
+    return await doors["door"]()
 
 
 @task(gates=["bank"])
@@ -115,6 +122,23 @@ async def test_with_nobody_there_the_answer_says_so(jobs):
         assert tm.explain(handle.id).startswith("pending; no process leads the file")
         assert [info.id for info in tm.list_tasks()] == [handle.id]
     assert read(jobs, "SELECT * FROM windlass_requests") == []
+
+
+@on_a_loop
+async def test_a_client_knows_how_far_a_task_is(jobs):
+    hold = door()
+    async with TaskManager(jobs), TaskManager(jobs, role="client") as tm:
+        changes = tm.changes()
+        handle = tm.submit(half)
+        await hold.came()
+        async for change in changes:
+            if change.after is TaskStatus.RUNNING:
+                break
+        await changes.aclose()
+        assert tm.get_task_progress(handle) == (0.5, "half \ud800 of it")
+        hold.open()
+        await handle
+        assert tm.get_task_progress(handle.id) == (1.0, "half ? of it")
 
 
 @on_a_loop

@@ -13,7 +13,7 @@ from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err
 from .._core.record import record
-from .._core.states import FAILED, PENDING, TERMINAL
+from .._core.states import FAILED, PENDING, RUNNING, TERMINAL
 from ..errors import (
     ManagerClosedError,
     TaskDependencyError,
@@ -76,6 +76,13 @@ class Asking(Parts):
         """Note how far a running job is."""
         with self.lock:
             return self.engine.progress(job, fraction, message)
+
+    def progress_of(self, job: Job) -> tuple[float, str]:
+        """How far a job is, and what it is doing, as far as anybody knows."""
+        if self.follower is not None and isinstance(job, StoredJob) and job.status is RUNNING:
+            return self.follower.progress(job)
+        info = self.info(job)
+        return info.progress, info.message
 
     async def records_of(self, job: Job) -> AsyncIterator[list[Change]]:
         """The record of a job, and again each time that something has happened to it."""

@@ -20,7 +20,7 @@ from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
 from ..errors import StoreError, StoreLockedError
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
-from .questions import Questions, read_metrics
+from .questions import Questions, read_metrics, read_progress
 from .stored_job import NEVER_STORED
 
 if TYPE_CHECKING:
@@ -132,6 +132,13 @@ class Follower:
         except StoreError as error:
             return f"{job.status}; {error}"
         return told or f"{job.status}, and the leader does not know it yet"
+
+    def progress(self, job: StoredJob) -> tuple[float, str]:
+        """How far ``job`` is, as the leader knows; it is given a moment."""
+        try:
+            return read_progress(self._questions.ask(self._runtime, self.ask, "progress", job.id))
+        except StoreError:
+            return 0.0, ""  # which is all that is known here
 
     def metrics(self) -> Metrics:
         """The leader's figures; it is given a moment."""

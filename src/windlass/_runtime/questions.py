@@ -83,15 +83,30 @@ def _explanation(runtime: Runtime, id: str) -> str:
     return runtime.explain(job) if job is not None else ""
 
 
+def _progress(runtime: Runtime, id: str) -> str:
+    job = runtime.find(id)
+    return json.dumps(runtime.progress_of(job) if job is not None else (0.0, ""))
+
+
 def _figures(runtime: Runtime) -> str:
     # Named tuples are lists there, and all keys are texts; what else there is, is a Rate.
     return json.dumps(runtime.metrics(), default=dataclasses.astuple)
 
 
-_ANSWERS: Mapping[str, Callable[..., str]] = {"explain": _explanation, "metrics": _figures}
+_ANSWERS: Mapping[str, Callable[..., str]] = {
+    "explain": _explanation,
+    "metrics": _figures,
+    "progress": _progress,
+}
 
 
 # -- figures that have travelled -------------------------------------------------------------------
+
+
+def read_progress(text: str) -> tuple[float, str]:
+    """How far a task is, and what it is doing."""
+    fraction, message = json.loads(text)
+    return fraction, message
 
 
 def read_metrics(text: str) -> Metrics:

@@ -187,7 +187,8 @@ def dbos_sqlite(count: int) -> Sample:
     from dbos import DBOS
 
     with a_file() as file:
-        DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{file}"})
+        address = f"sqlite:///{file}"
+        DBOS(config={"name": "bench", "system_database_url": address, "log_level": "ERROR"})
         workflow = DBOS.workflow(name="empty")(empty)
         DBOS.launch()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ...._core.policies import Retry
@@ -71,10 +72,15 @@ class Program:
         return self._recipes.get(id)
 
 
+@cache
+def _shape(function: Callable[..., Any], name: str) -> CallShape:
+    return CallShape(function, name)
+
+
 def _recipe(name: str, version: Make) -> Recipe:
     function: Callable[..., Any] = _takes_anything if version.takes_arguments else _takes_nothing
     spec = Spec(name, "process", max_crashes=version.max_crashes, retry=_retry(version.retries))
-    return Recipe(function, name, spec, CallShape(function, name))
+    return Recipe(function, name, spec, _shape(function, name))
 
 
 def _retry(retries: int, delay: float = 0.0) -> Retry:

@@ -1,0 +1,155 @@
+"""Histories of crashes that once broke a law, each as short as it can be told."""
+
+from __future__ import annotations
+
+import pytest
+
+from windlass.testing.simulation.crashes.plans import Order, Setting
+from windlass.testing.simulation.crashes.steps import (
+    Ask,
+    Die,
+    Do,
+    Open,
+    PostAgain,
+    Report,
+    Submit,
+    TakeOver,
+    Weather,
+)
+from windlass.testing.simulation.history import History, play
+
+FULL, WELL, LOCKED = Weather("full"), Weather("well"), Weather("locked")
+
+
+def do(life: str, *what: str) -> tuple[Do, ...]:
+    return tuple(Do(life, one) for one in what)
+
+
+def submit(life: str, *orders: Order) -> Submit:
+    return Submit(life, orders)
+
+
+STORED = ("turn", "commit")
+STARTED = ("turn", "commit", "turn")
+
+HISTORIES = {
+    "who is replaced acknowledges nothing": (
+        Open("A"), Open("B"), submit("A", Order("a")), *do("A", "turn"), TakeOver("B"),
+    ),
+    "a client that cannot leave a task does not say that it is safe": (
+        Open("A", role="client"), FULL, submit("A", Order("a")), *do("A", "attend"),
+    ),
+    "what came as a request is not refused for a full disk": (
+        Open("A"), Open("B"), submit("B", Order("a")), *do("B", "attend"), *do("A", "look", "turn"),
+        FULL, *do("A", "commit"), WELL,
+    ),
+    "nor does it give way to what was refused": (
+        Open("A"), Open("B"), submit("A", Order("a", key="k")), *do("A", "turn"),
+        submit("B", Order("b", key="k")), *do("B", "attend"), FULL, *do("A", "commit"), WELL,
+    ),
+    "nor to what is refused after that": (
+        Open("A"), Open("B"), submit("A", Order("a", key="k")), *do("A", "turn"),
+        submit("B", Order("b", key="k")), *do("B", "attend"), *do("A", "look"), FULL,
+        *do("A", "commit"), WELL,
+    ),
+    "who gives way to a key is told its end, though the file was locked": (
+        Open("A", role="client"), submit("A", Order("a", key="k"), Order("b", key="k")),
+        *do("A", "attend"), Open("B"), LOCKED, *do("B", "look"), WELL,
+    ),
+    "and by the process that had asked, and leads by now": (
+        Open("A"), submit("A", Order("a", key="k")), *do("A", *STARTED), Open("B"),
+        submit("B", Order("b", key="k")), *do("B", "attend"), Die("A"), *do("B", "attend"),
+    ),
+    "what depends on one that gave way depends on the other, in the next life too": (
+        Open("A"),
+        submit(
+            "A", Order("a", key="k"), Order("b", key="k"),
+            Order("c", after=("b",), with_results=True, held=True),
+        ),
+    ),
+    "and where a client had asked": (
+        Open("A"), Open("B"),
+        submit(
+            "B", Order("a", key="k"), Order("b", key="k"),
+            Order("c", after=("b",), with_results=True),
+        ),
+        *do("B", "attend"),
+    ),
+    "a request of another version of the program does not run without its arguments": (
+        Open("A"), Open("B"),
+        submit("B", Order("a"), Order("b", "kiln", after=("a",), with_results=True)),
+        Open("C", (("kiln", "narrow"),)), TakeOver("C"),
+    ),
+    "whose task can be retried by one that takes them": (
+        Open("A"), submit("A", Order("a"), Order("b", "kiln", after=("a",), with_results=True)),
+        *do("A", *STARTED), Open("B", (("kiln", "narrow"),)), TakeOver("B"), *do("B", *STARTED),
+        Ask("B", "b", "retry"), *do("B", *STARTED),
+    ),
+    "a task is retried before it was ever stored": (
+        Open("A"), submit("A", Order("a")), Ask("A", "a", "cancel"), Ask("A", "a", "retry"),
+    ),
+    "or after it could not be": (
+        Open("A"), submit("A", Order("a")), *do("A", "turn"), FULL, *do("A", "commit", "turn"),
+        WELL, Ask("A", "a", "retry"),
+    ),
+    "crashes are judged by a program that has the function": (
+        *(
+            step
+            for life in "ABC"
+            for step in (
+                Open(life, (("mill", "lenient"),)), submit(life, Order("a")),
+                *do(life, *STARTED), Die(life),
+            )
+        ),
+        Open("D", (("mill", "unknown"),)), *do("D", *STARTED),
+    ),
+    "a leader that was replaced finds out although it has nothing to write": (
+        Open("A"), submit("A", Order("a", held=True)),
+        submit("A", Order("b", after=("a",), with_results=True, held=True)), *do("A", *STARTED),
+        Open("B", (("mill", "narrow"),)), TakeOver("B"),
+    ),
+    "who is stopped leaves a gate before the next one passes": (
+        Open("A"), submit("A", Order("a", gated=True), Order("b", gated=True)), *do("A", *STARTED),
+        Ask("A", "a", "cancel"), *do("A", *STARTED),
+    ),
+    "a cancelling is remembered while the task cleans up": (
+        Open("A"), submit("A", Order("a", executor="async")), *do("A", *STARTED), Open("B"),
+        Ask("B", "a", "cancel"), *do("B", "attend"), *do("A", "look", *STORED), TakeOver("B"),
+    ),
+    "a request that comes twice is one task": (
+        Open("A", role="client"), submit("A", Order("a")), *do("A", "attend"), Open("B"),
+        *do("B", "look"), Ask("B", "a", "cancel"), PostAgain(1), *do("B", *STORED), Die("B"),
+    ),
+    "also where it cannot run": (
+        Open("A", role="client"),
+        submit("A", Order("a"), Order("b", after=("a",), with_results=True)), *do("A", "attend"),
+        Open("B", (("mill", "narrow"),)), *do("B", "look", "turn"), PostAgain(2),
+    ),
+}  # fmt: skip
+
+FORGETFUL = {
+    "what is forgotten at once is stored with its dependencies": (
+        Open("A"), submit("A", Order("a"), Order("b"), Order("c", after=("b", "a"))),
+        Ask("A", "a", "cancel"), *do("A", *STORED), Open("B"), Ask("B", "c", "retry"),
+    ),
+    "who is retried gets the result of its dependency's new run": (
+        Open("A"), submit("A", Order("a"), Order("b", after=("a",), with_results=True)),
+        *do("A", *STARTED), Report("A", "a", "fatal"), *do("A", *STORED),
+        Ask("A", "a", "retry downstream"),
+    ),
+    "what has ended and is not stored is not read as it was before": (
+        Open("A"), submit("A", Order("a", max_crashes=1), Order("b", after=("a",))),
+        *do("A", *STORED), Open("B", role="client"), submit("B", Order("c", after=("b",))),
+        *do("B", "attend"), Die("A"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_it_keeps_every_law(name):
+    play(History(Setting(), HISTORIES[name]))
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_it_keeps_every_law_where_nothing_is_remembered(name):
+    play(History(Setting(keep_count=0), FORGETFUL[name]))

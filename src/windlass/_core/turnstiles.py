@@ -204,6 +204,8 @@ class Turnstiles:
 
     def call(self, gate: Turnstile, now: float) -> None:
         """Call the first of each line at ``gate`` who could pass, or have it rung when one can."""
+        if not gate.fits(1, gate.held):
+            return  # nor does anything else; most calls come from those who have just passed
         wake = inf
         for executor, line in gate.lines.items():
             if not line.size or executor in gate.called:

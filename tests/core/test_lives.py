@@ -79,6 +79,15 @@ def test_what_could_not_be_stored_is_taken_back(ended):
     assert room.engine.slots.pools["process"].taken == 0
 
 
+def test_what_is_taken_back_gives_its_key_back():
+    room = Room()
+    never, held_by = room.add("a", key="k"), room.add("b", key="other")
+    room.engine.keys["other"] = never
+    for task in (never, held_by):
+        room.engine.take_back(task, LOST, room.now)
+    assert room.engine.keys == {"other": never}  # not what is somebody else's by now
+
+
 def test_whether_there_are_timers_is_told_without_looking():
     room = Room()
     assert not room.engine.has_timers

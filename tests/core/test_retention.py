@@ -47,6 +47,18 @@ def test_for_ever():
     assert room.engine.next_deadline(room.now, room.wall) is None
 
 
+def test_one_that_must_stay_holds_up_what_ended_after_it():
+    room = Room(keep_seconds=1.0, keep_count=None)
+    for id in "abc":
+        room.completed(id)
+    room.later(1.0)
+    stays = ["b"]
+    old = room.engine.forget_old(room.now, lambda task: task.id not in stays)
+    assert [task.id for task in old] == ["a"]
+    assert room.engine.next_deadline(room.now, room.wall) is None  # no use in looking again
+    assert forgotten(room) == ["b", "c"]
+
+
 def test_what_has_not_ended_is_never_forgotten():
     room = Room(keep_seconds=1.0, keep_count=0)
     a = room.add("a", executor="external")

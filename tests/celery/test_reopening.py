@@ -67,6 +67,7 @@ def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
         ]
         letters = sorted(task.result(LIMIT)[0] for task in tasks)
         assert letters == ["a", "b", "b", "b", "c", "c"]
+        assert {task.info.attempt for task in tasks} == {1}
     gate._server.settimeout(0.3)
     with pytest.raises(TimeoutError):  # nobody came twice
         gate.arrival()

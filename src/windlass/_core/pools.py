@@ -40,6 +40,8 @@ class Traits:
     """Whether calls leave this process, so that function and arguments must be picklable."""
     reports_start: bool = False
     """Whether a call that was handed over begins later: its task is PENDING until it is told."""
+    outlives: bool = False
+    """Whether its calls go on when this process dies, and are found by the next."""
 
 
 class Pool:

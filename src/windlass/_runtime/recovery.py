@@ -1,8 +1,9 @@
 """Recovery: taking in what is in a store.
 
 Tasks that were WAITING or PENDING go on as they were. One that was RUNNING has lost its process: it
-runs again, unless it asked not to, or this has happened ``max_crashes`` times. Rows are read one
-after another, and what has ended stays in the store until somebody asks for it.
+runs again, unless it asked not to, or this has happened ``max_crashes`` times. (But what runs on
+other machines goes on there: its executor finds it again when it is to be started.) Rows are read
+one after another, and what has ended stays in the store until somebody asks for it.
 
 Who killed the process nobody knows, only who was running when it died. So before that is held
 against a task for the last time, it runs beside no other that is in the same case: those pass a
@@ -78,7 +79,9 @@ class Recovery:
                 if errand:
                     verdict = None
                 else:
-                    if row.status == RUNNING.value and job.spec.executor != EXTERNAL:
+                    if self._goes_on(job, row.status):
+                        job.noted.given_back += 1  # it is taken up again, which is no new attempt
+                    elif row.status == RUNNING.value and job.spec.executor != EXTERNAL:
                         crashed += 1
                         _count_crash(job, now)
                     verdict = verdict or _too_many_crashes(job)
@@ -93,6 +96,17 @@ class Recovery:
                 crashed,
                 "s were" if crashed > 1 else " was",
             )
+
+    def _goes_on(self, job: StoredJob, status: str) -> bool:
+        """Whether its last attempt was handed over, and has not died with its manager."""
+        executor = self._runtime.executors.get(job.spec.executor)
+        if executor is None or not executor.traits.reports_start:
+            return False
+        if status == RUNNING.value:
+            return executor.traits.outlives
+        notes = job.notes
+        ended = notes.failures + notes.crashes + notes.given_back if notes is not None else 0
+        return job.run == ended + 1  # it was claimed, and had not begun
 
     def _set_apart(self, job: StoredJob, now: float) -> None:
         """Have ``job`` pass the gate of those that have one crash left."""

@@ -81,6 +81,7 @@ class CeleryExecutor:
             grace=grace + _LATENESS,
             crosses=True,
             reports_start=True,
+            outlives=name is not None,
         )
         self.connect = redis_of(app, redis)
         self.name = name

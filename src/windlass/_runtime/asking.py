@@ -188,10 +188,12 @@ class Asking(Parts):
             before = self.clock.wall() - older_than
             stored = self.durable.sweeper.sweep(before, values, before, keep, limit=sys.maxsize)
         with self.lock:
-            everything = TERMINAL.issubset(statuses) and not keep
+            everything = TERMINAL.issubset(statuses) and not keep and self.journal is None
             old = self.engine.retention.pop_ended_before(
                 self.clock.now() - older_than,
-                None if everything else lambda task: task.status in statuses,
+                None
+                if everything
+                else lambda task: task.status in statuses and cast("Job", task).told,
                 keep,
             )
             forgotten = [task for task in old if self.engine.forget(task)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from types import FunctionType
 
 from celery import Celery
@@ -47,6 +48,12 @@ def plain_visit(address: tuple[str, int]) -> str:
 @task(executor="celery")
 def add(left: int, right: int = 0) -> int:
     return left + right
+
+
+@task(executor="celery")
+def nap(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return number
 
 
 @task(executor="celery")

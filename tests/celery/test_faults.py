@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 
 import pytest
 from redis_server import RedisServer
@@ -266,6 +267,14 @@ def test_what_is_no_app_and_an_app_without_redis(program):
         CeleryExecutor(Celery("none", broker="amqp://nowhere"))
     with pytest.raises(ValueError, match="without slashes"):
         CeleryExecutor(program.app, name="a/b")
+
+
+def test_without_the_client_of_redis_the_remedy_is_named(program, monkeypatch):
+    from windlass.celery import CeleryExecutor
+
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ImportError, match=r"pip install 'windlass\[celery\]'"):
+        CeleryExecutor(program.app)
 
 
 # -- Redis itself ----------------------------------------------------------------------------------

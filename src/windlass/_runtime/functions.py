@@ -86,7 +86,7 @@ def recipe_with(
 
     If it is not known, that of a function which nothing calls.
     """
-    asked = {one: options[one] for one in _OF_SPEC if one in options}
+    asked: dict[str, Any] = {one: options[one] for one in _OF_SPEC if one in options}
     if "priority" in options:
         asked["priority"] = TaskPriority(options["priority"])
     if "retry" in options:
@@ -94,7 +94,8 @@ def recipe_with(
         asked["retry"] = dataclasses.replace(retry, **options["retry"])
     asked |= changes
     if known is None:
-        spec = Spec(**{"name": name, **asked})
+        asked.setdefault("name", name)
+        spec = Spec(**asked)
         return Recipe(_nobody, None, spec, CallShape(_nobody, name))
     return known.with_spec(**asked) if asked else known
 

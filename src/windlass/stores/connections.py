@@ -170,7 +170,7 @@ class Connections:
     def _connect(self, path: str, *, uri: bool = False) -> sqlite3.Connection:
         return sqlite3.connect(
             path,
-            self._patience,
+            timeout=self._patience,
             isolation_level=None,
             check_same_thread=False,  # the locks see to it that only one thread uses it at a time
             cached_statements=_STATEMENTS,

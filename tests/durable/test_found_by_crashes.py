@@ -60,6 +60,15 @@ HISTORIES = {
         Open("A"), submit("A", Order("a", key="k")), *do("A", *STARTED), Open("B"),
         submit("B", Order("b", key="k")), *do("B", "attend"), Die("A"), *do("B", "attend"),
     ),
+    "or comes to lead after that": (
+        Open("A"), Open("B"), submit("B", Order("a", key="k"), Order("b", key="k")),
+        *do("B", "attend"), *do("A", "look", "close"),
+    ),
+    "what is asked of one that closes waits for who leads next": (
+        Open("A"), submit("A", Order("a")), Ask("A", "a", "cancel"), *do("A", *STORED),
+        Open("B", role="client"), Ask("B", "a", "retry"), *do("B", "attend"),
+        Open("C"), Die("C", writes=1), TakeOver("C"),
+    ),
     "what depends on one that gave way depends on the other, in the next life too": (
         Open("A"),
         submit(

@@ -129,6 +129,8 @@ class Desk:
 
     def look(self) -> None:
         """Take in what has been asked since the last look."""
+        if not self._runtime.accepting:
+            return  # it is for who leads next, or comes with the first look after opening
         requests = self._store.requests()
         self._taken.intersection_update(request.number for request in requests)
         for request in requests:

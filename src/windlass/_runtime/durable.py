@@ -373,9 +373,9 @@ class Durable:
         if known is not None:
             self.store.write_note(f"alias:{job.id}", known.id)
             if self.mine.get(job.id) is job:
-                self._follow(job, known)
+                self.end_with(job, known)
 
-    def _follow(self, job: StoredJob, known: Job) -> None:
+    def end_with(self, job: StoredJob, known: Job) -> None:
         """Let ``job``, for which somebody here waits, end as the one that has its key."""
 
         def end(_: Job) -> None:

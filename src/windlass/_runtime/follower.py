@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from .._core.change import Change, Gap, GateChange
 from .._core.outcome import Err
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .bell import Bell
     from .bus import Heard
     from .durable import Durable
+    from .job import Job
     from .runtime import Runtime
     from .stored_job import StoredJob
     from .wait import Promise
@@ -331,10 +332,15 @@ class Follower:
         if job.notes is None or job.notes.key is None:
             return
         other = self._store.read_note(f"alias:{job.id}")
-        if other is not None:
-            row = self._store.rows([other]).get(other)
-            if row is not None and row.outcome is not None:
-                self.update(job, self._durable.read(row))
+        if other is None:
+            return
+        known = self._runtime.engine.tasks.get(other) if self._over else None
+        if known is not None:  # we lead now, and it is for us to end it
+            self._durable.end_with(job, cast("Job", known))
+            return
+        row = self._store.rows([other]).get(other)
+        if row is not None and row.outcome is not None:
+            self.update(job, self._durable.read(row))
 
     def update(self, job: StoredJob, read: StoredJob) -> None:
         """Let ``job`` stand where it was just ``read`` to stand."""

@@ -169,10 +169,10 @@ class Child(NamedTuple):
             life.do(lambda: self._submit(life, run, recipe))
 
     def _submit(self, life: Life, run: Run, recipe: Any) -> None:
-        job = life.runtime.job(recipe, (), {}, id=self.order.name)
-        job.noted.parent = run.job
         life.world.account.asked(life, self.order.name, self.order, self.parent)
         try:
+            job = life.runtime.job(recipe, (), {}, id=self.order.name)
+            job.noted.parent = run.job
             watch(life, life.runtime.submit_job(job))
         except TaskError as error:
             life.world.account.news.append(str(error))

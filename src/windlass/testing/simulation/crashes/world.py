@@ -101,8 +101,9 @@ class World:
         for life in self.lives.values():
             life.wire.writes_left = None
         self._come_to_rest()
-        self.now += LOST_NEWS
-        self._come_to_rest()
+        for _ in range(2):
+            self.now += LOST_NEWS
+            self._come_to_rest()
         self._all_handles_have_ended()
         for life in self.lives.values():
             life.die()

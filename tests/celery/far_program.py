@@ -40,6 +40,11 @@ def plain_fail(text: str) -> None:
     raise ValueError(text)
 
 
+@app.task(name="plain.inside")
+def plain_inside() -> str:
+    return current_task().id
+
+
 @app.task(name="plain.visit")
 def plain_visit(address: tuple[str, int]) -> str:
     return gate.visit(tuple(address))

@@ -54,6 +54,12 @@ def test_what_it_raises_and_how_often_it_is_tried(manager, program):
     assert handle.info.attempt == 3
 
 
+def test_a_task_of_ours_has_left_nothing_of_itself(manager, program):
+    manager.gather(*manager.map(program.add, range(12))).result(LIMIT)
+    inside = [manager.submit(program.plain_inside.s()) for _ in range(12)]
+    assert set(manager.gather(*inside).result(LIMIT)) == {""}
+
+
 def test_it_is_cancelled(manager, program, gate):
     handle = manager.submit(program.plain_visit.s(gate.address))
     visitor = gate.arrival()

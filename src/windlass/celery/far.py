@@ -18,6 +18,7 @@ import os
 import secrets
 import signal
 import threading
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +258,8 @@ class Here:
             text = f"{letter['name']} [{letter['task']}] cannot be unpacked on {node}: {error}"
             return Err(SerializationError(text, letter["task"]), raised=False)
         try:
-            return parcel.run(channel)
+            # Its own context: whatever runs in this process afterwards is not in this task.
+            return copy_context().run(parcel.run, channel)
         except BaseException as error:  # noqa: BLE001  # the worker outlives whatever a task does
             return Err(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -52,6 +53,12 @@ def plain_visit(address: tuple[str, int]) -> str:
 
 @task(executor="celery")
 def add(left: int, right: int = 0) -> int:
+    return left + right
+
+
+@task(executor="celery")
+async def add_soon(left: int, right: int = 0) -> int:
+    await asyncio.sleep(0)
     return left + right
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 
 import pytest
 
 from windlass import SerializationError, TaskError, TaskManager, TaskNotFoundError, TaskStatus, task
+from windlass.codecs import MsgpackCodec
 from windlass.testing.contracts import errands
 from windlass.testing.contracts.gate import Gate
 
@@ -60,6 +62,13 @@ class Story:
 def test_many_are_in_flight_and_all_come_back(manager, program):
     handles = manager.map(program.add, range(200))
     assert manager.gather(*handles).result(LIMIT) == list(range(200))
+
+
+def test_tiny_tasks_share(manager, program):
+    assert manager.map(program.add, range(100), chunksize=25).result(LIMIT) == list(range(100))
+    assert manager.map(program.add_soon, range(9), chunksize=4)[7].result(LIMIT) == 7
+    with pytest.raises(SerializationError, match="decorated with @task"):
+        manager.map(task(lambda n: n, executor="celery"), range(9), chunksize=4)
 
 
 def test_a_task_is_pending_until_a_worker_begins_it(manager, program, gate):
@@ -178,6 +187,11 @@ def test_nothing_else_can_be_called_through_it(program, worker):
     """The one task opens letters; what it calls is looked up among the decorated functions."""
     from windlass.celery.words import CodecWords
 
+    words = CodecWords(None)
     letter = {"function": "os.system", "name": "x", "task": "x", "parts": ["", "", ""]}
     with pytest.raises(TaskNotFoundError):
-        CodecWords(None).parcel(letter, (), "here")
+        words.parcel(letter, (), "here")
+    call = b64encode(MsgpackCodec().encode_call(("os.system", ["true"]), {})).decode()
+    letter |= {"function": "windlass.chunk", "parts": [call, "", ""]}
+    with pytest.raises(SerializationError, match="made of calls of a task"):
+        words.parcel(letter, (), "here")

@@ -178,3 +178,10 @@ def _drop(values: Iterable[Any]) -> None:
     for value in values:
         if inspect.iscoroutine(value):
             value.close()
+
+
+RUNNERS: dict[str, Callable[..., Any]] = {
+    "windlass.chunk": _run,
+    "windlass.chunk of coroutines": _run_awaiting,
+}
+"""What runs chunks, by ids for where functions go by those."""

@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import Again, Cancelled, Err, Ok
+from .._runtime.chunks import RUNNERS
 from .._runtime.parcel import TaskParcel
 from ..codecs import MsgpackCodec
 from ..decorators import REGISTRY, TaskFunction
@@ -32,7 +33,7 @@ class CodecWords:
 
     def why_not(self, function: Any) -> str | None:
         """Why ``function`` cannot be run by a worker, or None if it can."""
-        if isinstance(function, TaskFunction) and REGISTRY.id_of(function._recipe) is not None:  # noqa: SLF001
+        if _stable_id(function) is not None:
             return None
         return (
             "only functions that are decorated with @task, at the top level of a module, leave "
@@ -48,7 +49,7 @@ class CodecWords:
         metadata = self._codec.encode(parcel.metadata, f"the metadata of {what}")
         restored = self._codec.encode(parcel.restored, f"the checkpoint of {what}")
         return {
-            "function": parcel.function.id,
+            "function": _stable_id(parcel.function),
             "task": parcel.task_id,
             "name": parcel.name,
             "attempt": parcel.attempt,
@@ -60,8 +61,10 @@ class CodecWords:
     ) -> TaskParcel:
         """The call that ``letter`` describes, to be run here, on the worker ``node``."""
         what = f"{letter['name']} [{letter['task']}]"
-        recipe = REGISTRY.recipe(letter["function"])
-        if recipe is None:
+        function = RUNNERS.get(letter["function"])
+        if function is None and (recipe := REGISTRY.recipe(letter["function"])) is not None:
+            function = recipe.function
+        if function is None:
             raise TaskNotFoundError(
                 f"{what}: the program of the worker {node} does not know the task "
                 f"{letter['function']!r}: it is older than the manager's, or does not import the "
@@ -70,13 +73,15 @@ class CodecWords:
             )
         arguments, metadata, restored = (b64decode(part) for part in letter["parts"])
         args, kwargs = self._codec.decode_call(arguments, what, _function)
+        if letter["function"] in RUNNERS and not (args and isinstance(args[0], TaskFunction)):
+            raise SerializationError(f"{what}: a chunk is made of calls of a task", letter["task"])
         return TaskParcel(
             letter["task"],
             letter["name"],
             letter["attempt"],
             self._codec.decode(metadata, f"the metadata of {what}"),
             self._codec.decode(restored, f"the checkpoint of {what}"),
-            recipe.function,
+            function,
             args,
             kwargs,
             tuple(around),
@@ -159,6 +164,13 @@ def _id_of(value: Any) -> str | None:
         known = REGISTRY.recipe(f"{value.__module__}.{value.__qualname__}")
         value = known.portable if known is not None and known.function is value else None
     return REGISTRY.id_of(value._recipe) if isinstance(value, TaskFunction) else None  # noqa: SLF001
+
+
+def _stable_id(function: Any) -> str | None:
+    """The id by which a task's own function is found over there."""
+    if isinstance(function, TaskFunction):
+        return REGISTRY.id_of(function._recipe)  # noqa: SLF001
+    return next((id for id, runner in RUNNERS.items() if runner is function), None)
 
 
 def _function(id: str) -> Any:

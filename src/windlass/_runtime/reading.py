@@ -106,14 +106,14 @@ class Reader:
         """What this program does not have of what ``job`` needs, in words."""
         if job.source is None or job.spec.executor != UNKNOWN:
             return None
-        return self._lacking(job.source.function, self._read(job.source.options))
+        row = job.source
+        return self._lacking(row, known_by(row.function, self._registry), self._read(row.options))
 
-    def _lacking(self, function: str, options: dict[str, Any]) -> str | None:
-        known = known_by(function, self._registry)
+    def _lacking(self, row: Row, known: Recipe | None, options: dict[str, Any]) -> str | None:
         if known is None:
-            return f"the function {function_of(function)!r}"
+            return f"the function {function_of(row.function)!r}"
         executor = options.get("executor", known.spec.executor)
-        if executor not in {*self._runtime.executors, EXTERNAL}:
+        if executor not in self._runtime.executors and executor != EXTERNAL:
             return f"the executor {executor!r}"
         gates = options.get("gates", known.spec.gates)
         there = self._runtime.engine.turnstiles.all
@@ -137,7 +137,7 @@ class Reader:
     def _recipe(self, row: Row, options: dict[str, Any]) -> Recipe:
         known = known_by(row.function, self._registry)
         changes: dict[str, Any] = {}
-        if self._lacking(row.function, options) is not None:
+        if self._lacking(row, known, options) is not None:
             changes = {"executor": UNKNOWN, "gates": ()}
         return recipe_with(options, known, row.function, **changes)
 

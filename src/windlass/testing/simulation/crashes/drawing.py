@@ -28,6 +28,7 @@ from .steps import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ...._runtime.durable import Role
     from ..history import Played, Step
     from .life import Life
     from .plans import Version
@@ -45,7 +46,7 @@ _ODDS = (0.0, 0.0, 0.1, 0.4, 0.8)
 _FASHION = (0, 1, 1, 4)
 _SPECIALITIES = (
     "executor", "run_if", "retries", "max_crashes", "on_crash", "held", "delay", "at", "key",
-    "gated", "version", "client",
+    "gated", "version", "client", "errand",
 )  # fmt: skip
 
 
@@ -123,7 +124,10 @@ class Hand:
         for function in FUNCTIONS:
             if self._maybe("version"):
                 odd[function] = self._rng.choice(("lenient", "narrow", "unknown"))
-        return Open(name, tuple(odd.items()), "client" if self._maybe("client") else "any")
+        role: Role = "client" if self._maybe("client") else "any"
+        if self._opened % 4 == 0 and self._maybe("errand"):
+            role = "errand"  # which runs nothing: most have to be others, or little happens
+        return Open(name, tuple(odd.items()), role)
 
     def _open(self) -> Step | None:
         return self._opening() if len(self._living()) < _AT_ONCE else None

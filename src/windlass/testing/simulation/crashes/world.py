@@ -100,6 +100,8 @@ class World:
         self.disk.mood = "well"
         for life in self.lives.values():
             life.wire.writes_left = None
+            if life.role == "errand" and life.alive:
+                life.do(life.close)  # it only has the one thing to do
         self._come_to_rest()
         for _ in range(2):
             self.now += LOST_NEWS

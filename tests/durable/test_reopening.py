@@ -147,13 +147,15 @@ async def test_tasks_that_wait_for_others_finished_and_unfinished(jobs):
 
 @on_a_loop
 async def test_handles_among_the_arguments_have_their_results_afterwards(jobs):
+    door()
     async with TaskManager(jobs) as tm:
-        hold = tm.submit(echo.options(delay=0.05))
+        hold = tm.submit(wait_at)
         first, second = tm.submit(add, 1), tm.submit(add, 2)
         shape = {"list": [first.output, {"deep": (second,)}], "plain": 7}
         result = tm.submit(echo.options(after=[hold]), shape)
         await tm.gather(first, second)
         await tm.shutdown(wait=False)
+    door().open()
     async with TaskManager(jobs) as tm:
         expected = {"list": [2, {"deep": (3,)}], "plain": 7}
         assert await tm.get_handle(result.id) == expected
@@ -161,13 +163,15 @@ async def test_handles_among_the_arguments_have_their_results_afterwards(jobs):
 
 @on_a_loop
 async def test_run_if_all_done_gets_the_error_of_an_earlier_life(jobs):
+    door()
     async with TaskManager(jobs) as tm:
         bad = tm.submit(fail, "of then")
-        hold = tm.submit(echo.options(delay=0.05))
+        hold = tm.submit(wait_at)
         told = tm.submit(tell.options(after=[hold]), bad.output)
         spoilt = tm.submit(add.options(after=[hold]), tm.submit(add, bad).output)
         await tm.gather(bad, return_errors=True)
         await tm.shutdown(wait=False)
+    door().open()
     assert told.status == "waiting"
     assert spoilt.status == "failed"
     async with TaskManager(jobs) as tm:
@@ -325,7 +329,8 @@ async def test_a_long_past_is_not_climbed_when_the_file_is_opened(jobs):
         for _ in range(3000):
             handle = tm.submit(add, handle.output)
         await handle
-        last = tm.submit(add.options(delay=0.05), handle.output)
+        tm.pause()
+        last = tm.submit(add, handle.output)
         await tm.shutdown(wait=False)
     async with TaskManager(jobs) as tm:
         assert await tm.get_handle(last.id) == 3001

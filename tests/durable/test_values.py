@@ -69,8 +69,9 @@ async def test_results_and_arguments_are_equal_and_of_the_same_type(jobs):
     async with TaskManager(jobs) as tm:
         ended = tm.map(echo, VALUES)
         nan = tm.submit(echo, math.nan)
-        waiting = tm.map(echo.options(after=[tm.submit(echo.options(delay=0.05))]), VALUES)
         await tm.gather(*ended, nan)
+        tm.pause()
+        waiting = tm.map(echo.options(after=[tm.submit(echo)]), VALUES)
         await tm.shutdown(wait=False)
     async with TaskManager(jobs) as tm:
         for handles in (ended, waiting):
@@ -140,7 +141,8 @@ async def test_a_result_that_cannot_be_stored_is_given_to_those_who_wait(jobs, c
         handle = tm.submit(strange)
         assert await tm.submit(add, handle.output) == Fraction(4, 3)
         assert await handle == Fraction(1, 3)
-        hold = tm.submit(echo.options(delay=0.05))
+        tm.pause()
+        hold = tm.submit(echo)
         later = tm.submit(add.options(after=[hold]), handle.output)
         ordered = tm.submit(add.options(after=[hold, handle]), 1)
         await tm.shutdown(wait=False)

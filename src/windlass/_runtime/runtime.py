@@ -250,6 +250,8 @@ class Runtime(Asking, Waiting):
             new.kwargs = kwargs or None
         if self.durable is not None and isinstance(new, StoredJob):
             new.seq = max(new.seq, 0)  # what could not be stored is stored now
+            if old in self.durable.journal.pledged:
+                self.durable.journal.pledged.add(new)
             new.packed = self.durable.records.call(new)  # all of it is written anew
         return new
 

@@ -26,8 +26,8 @@ def test_histories_of_crashes_keep_every_law(start):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="who comes to lead depends on what gave way")
-@pytest.mark.parametrize("seed", [26750, 38551])
+@pytest.mark.xfail(strict=True, reason="rare, and not mended yet")
+@pytest.mark.parametrize("seed", [26750, 29781])
 def test_known_to_break_a_law(seed):
     assert simulate(seed).error is None
 

@@ -168,6 +168,9 @@ class Desk:
         job, problem = durable.mine.get(row.id), None
         if job is None or job.seq:
             job, problem = durable.read_new(row)
+        elif job.dependencies:  # of which some may have given way to others
+            read, problem = durable.read_new(row)
+            job.dependencies = read.dependencies
         job.packed = row.call
         durable.take_in(job, problem)
 

@@ -100,7 +100,7 @@ class Call(Protocol):
         ...
 
     def heard(self, kind: str, payload: Any) -> Any:
-        """Take a message from the far side: its start, progress, a child, a checkpoint. The reply.
+        """Take a message from the far side: its start, progress, a child, and so on. The reply.
 
         A reply that is a ``Later`` is there when it says so.
         """

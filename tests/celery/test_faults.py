@@ -199,7 +199,11 @@ def test_a_queue_that_nobody_listens_to_is_told(managed, program, worker, caplog
     line = told.wait()
     logging.getLogger("windlass").removeHandler(told)
     assert "Nobody listens to the queue 'nobody'; there are workers for: celery" in line
-    assert manager.explain(handle).startswith("handed over to 'celery'")
+    situation = line.partition(". ")[2]
+    handed_over = "handed over to 'celery', for a worker to begin it. "
+    assert manager.explain(handle) == handed_over + situation
+    lines = manager.get_task_log(handle)
+    assert [(line.level, line.text) for line in lines] == [("WARNING", situation)]
 
 
 class Told(logging.Handler):

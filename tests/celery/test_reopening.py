@@ -10,14 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from test_faults import in_the_air
+
 from windlass import TaskManager
+from windlass.observe import TaskFile
 from windlass.testing.contracts.gate import Gate
 
 LIMIT = 30.0
 PROGRAM = """
 import sys
 import far_program
+from test_faults import in_the_air
+
 from windlass import TaskManager
+from windlass.observe import TaskFile
 from windlass.celery import CeleryExecutor
 
 file, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -71,3 +77,16 @@ def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
     gate._server.settimeout(0.3)
     with pytest.raises(TimeoutError):  # nobody came twice
         gate.arrival()
+
+
+def test_what_was_handed_over_has_not_begun_in_the_file_either(program, tmp_path):
+    from windlass.celery import CeleryExecutor
+
+    path = tmp_path / "tasks.db"
+    executor = CeleryExecutor(program.app, queue="nobody")
+    with TaskManager(path, executors={"celery": executor}) as manager:
+        handle = manager.enqueue(program.add, 1).result(LIMIT)
+        in_the_air(manager, 1)
+        for info in handle.info, TaskFile(path).get_task(handle.id):
+            assert (info.status, info.attempt, info.started_at) == ("pending", 1, None)
+        handle.cancel()

@@ -54,6 +54,19 @@ def test_a_start_counts_once_and_for_its_own_run_only():
     assert (task.status, task.run) == (PENDING, 2)
 
 
+def test_what_holds_it_up_is_told_until_it_begins():
+    room = Room(FAR)
+    task = handed_over(room, retries=1)
+    assert not room.engine.held_up(task, 2, "Of another run")
+    assert room.engine.held_up(task, 1, "Nobody listens")
+    assert room.why(task) == "handed over to 'far', for a worker to begin it. Nobody listens"
+    assert room.engine.begin(task, 1, room.now)
+    assert not room.engine.held_up(task, 1, "Late")
+    room.report(task, Err(ValueError()))
+    room.take()
+    assert room.why(task).endswith("handed over to 'far', for a worker to begin it")
+
+
 def test_what_ends_without_a_start_has_begun():
     room = Room(FAR)
     lost, late = handed_over(room), handed_over(room, "b")

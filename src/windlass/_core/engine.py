@@ -223,11 +223,18 @@ class Engine(Lifecycle):
         """A task that was handed over has begun; False if that run of it is not claimed."""
         if task not in self.claimed or task.run != run:
             return False
-        self.claimed.discard(task)
+        del self.claimed[task]
         task.started_at = now
         self._move(task, RUNNING, now, "started")
         if task.spec.timed:
             self._set_alarms(task, now)
+        return True
+
+    def held_up(self, task: Task, run: int, why: str) -> bool:
+        """Note what keeps a task that was handed over; False if that run of it is not claimed."""
+        if task not in self.claimed or task.run != run:
+            return False
+        self.claimed[task] = why
         return True
 
     def progress(self, task: Task, fraction: float, message: str, run: int | None = None) -> bool:

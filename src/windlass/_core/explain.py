@@ -96,7 +96,8 @@ class Explanation:
             if task in engine.by_hand:
                 return "waiting to be started by hand"
             if task in engine.claimed:
-                return f"{before}handed over to {task.spec.executor!r}, for a worker to begin it"
+                text = f"{before}handed over to {task.spec.executor!r}, for a worker to begin it"
+                return f"{text}. {why}" if (why := engine.claimed[task]) else text
             if task.id in engine.lingering:
                 return f"{before}waiting for the thread of its last attempt to leave"
             return f"{before}due now"

@@ -68,7 +68,8 @@ class Lifecycle:
         self.children: dict[Task, list[Task]] = {}
         self.lingering: dict[str, int] = {}  # task id -> the run that is over but goes on
         self.by_hand: set[Task] = set()  # external tasks that somebody may start
-        self.claimed: set[Task] = set()  # PENDING, and handed over: their start is to be reported
+        # PENDING, and handed over: their start is to be reported. With what holds it up, if known.
+        self.claimed: dict[Task, str] = {}
         self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
         self.stops: list[tuple[Task, int]] = []
         # What happened since the last drain; see Moves.
@@ -201,16 +202,15 @@ class Lifecycle:
         for task in taken:
             if self._pool(task).traits.reports_start:
                 task.run += 1
-                self.claimed.add(task)
+                self.claimed[task] = ""
             else:
                 starting.append(task)
         return starting
 
     def _recall(self, task: Task, now: float) -> bool:
         """Give back what a claimed task holds, and have it stopped; False if it is not claimed."""
-        if task not in self.claimed:
+        if self.claimed.pop(task, None) is None:
             return False
-        self.claimed.discard(task)
         self.stops.append((task, task.run))
         self._vacate(task, now)
         return True

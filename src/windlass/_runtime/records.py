@@ -97,7 +97,7 @@ class Records:
             ended_at, packed = job.ended_at + offset, self._outcome_of(job, job.outcome)
         return (
             job.status._value_,  # what ``value`` takes ten times as long to find
-            job.started_at + offset if job.run else None,
+            job.started_at + offset if job.started_at else None,
             ended_at,
             job.run,
             self._notes(job, offset) if job.notes or job.held or job.due else None,

@@ -80,6 +80,14 @@ class Run:
             runtime.engine.begin(self.job, self.number, runtime.clock.now())
         runtime.pump.wake()
 
+    def held_up(self, why: str) -> None:
+        """Take in why nobody begins it, where people look: with the task, and in its log."""
+        runtime = self.runtime
+        with runtime.lock:
+            is_news = runtime.engine.held_up(self.job, self.number, why)
+        if is_news:
+            self.keep_line(("WARNING", "windlass", why))
+
     def shut_down(self) -> Outcome:
         if isinstance(self.job, StoredJob):
             return Again(_PAUSE)
@@ -235,6 +243,7 @@ class Run:
 
 _MESSAGES: dict[str, Callable[[Run, Any], Any]] = {
     "started": lambda run, _: run.begun(),
+    "held up": lambda run, why: run.held_up(why),
     "progress": lambda run, said: run.progress(*said),
     "log": lambda run, said: run.keep_line(said),
     "checkpoint": lambda run, value: run.checkpoint(value),

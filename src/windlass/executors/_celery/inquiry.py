@@ -29,7 +29,7 @@ _NAMED = 5
 
 def inquire(app: Any, late: Sequence[Flight], flights: Flights, post: Post) -> None:
     """Find out why ``late`` are late, and say so."""
-    inspect = app.control.inspect(timeout=_PATIENCE)
+    inspect = app.control.inspect(timeout=_PATIENCE, connection=post.connection())
     tasks, queues = inspect.registered() or {}, inspect.active_queues() or {}
     by_queue: dict[str | None, list[Flight]] = {}
     for flight in late:
@@ -47,9 +47,10 @@ def inquire(app: Any, late: Sequence[Flight], flights: Flights, post: Post) -> N
                 error = TaskError(f"no worker can run {flight.label}: {why}", flight.call.task_id)
                 flights.end(flight.key, Err(error, raised=False))
             continue
-        logger.warning(
-            "no worker has begun %s. %s", _names(waiting), _situation(where, able, unable, queues)
-        )
+        situation = _situation(where, able, unable, queues)
+        for flight in waiting:
+            flight.call.heard("held up", situation)
+        logger.warning("no worker has begun %s. %s", _names(waiting), situation)
         if able:
             post.send_again(waiting)
 

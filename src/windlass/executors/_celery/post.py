@@ -40,6 +40,7 @@ _HOPELESS = (
     "NOPERM",
 )
 _INBOX_SECONDS = 3600
+_SOCKET_TIMEOUT = 5.0
 
 
 class Post:
@@ -171,11 +172,20 @@ class Post:
         """What messages are sent with; for this thread only."""
         if self._producer is None:
             connection = self._app.connection_for_write()
+            if connection.transport.driver_type == "redis":
+                # A network that swallows everything would be waited for without end.
+                for limit in ("socket_timeout", "socket_connect_timeout"):
+                    connection.transport_options.setdefault(limit, _SOCKET_TIMEOUT)
             # Once: how often it is tried again is decided here, and not by a library.
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
             self._connection = connection
             self._producer = self._app.amqp.Producer(connection)
         return self._producer
+
+    def connection(self) -> Any:
+        """The connection to the broker; for this thread only."""
+        self.producer()
+        return self._connection
 
     def _hang_up(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None
@@ -222,8 +232,7 @@ class Post:
 
     def _take_back(self, flight: Flight) -> None:
         if flight.signed:
-            self.producer()
-            self._app.control.revoke(flight.id, connection=self._connection)
+            self._app.control.revoke(flight.id, connection=self.connection())
             return
         hashes = flight_of(self._manager), opened_of(self._manager)
         if self._redis.eval(TAKE_BACK, 2, *hashes, flight.key):
@@ -236,14 +245,13 @@ class Post:
         begun = [flight for flight in flights if flight.place is not None]
         if not begun:
             return
-        self.producer()
         nodes = {flight.place.node for flight in begun if flight.place}
         self._app.control.revoke(
             [flight.id for flight in begun],
             terminate=True,
             signal="SIGKILL",
             destination=sorted(nodes) if all(nodes) else None,
-            connection=self._connection,
+            connection=self.connection(),
         )
 
     def _tell(self, what: tuple[str, bytes]) -> None:

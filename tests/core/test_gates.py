@@ -189,6 +189,20 @@ def test_who_comes_first_at_a_gate_does_so_whatever_its_executor():
     assert order == ["b", "c", "d"]
 
 
+def test_first_of_a_line_is_who_comes_back_to_it_if_more_urgent_than_who_was_called():
+    room = room_with(Gate("api", slots=1))
+    add(room, "a", "api")
+    room.take()
+    called = add(room, "called", "api", executor="remote")
+    room.take()
+    end(room, "a")
+    gate = room.engine.turnstiles.all["api"]
+    assert gate.first("remote", room.now) is called
+    back = room.make("back", gates=(("api", 1),), executor="remote", priority=TaskPriority.HIGH)
+    gate.line("remote").put(back, back=True)
+    assert gate.first("remote", room.now) is back
+
+
 def test_room_is_kept_at_last_for_one_whose_executor_is_never_free_when_the_gate_is():
     room = room_with(Gate("lock", slots=1))
     add(room, "a0", "lock")

@@ -110,8 +110,11 @@ class Turnstile:
         return line
 
     def first(self, executor: str, now: float) -> Task | None:
-        """Who is next of that line, called or not."""
-        return self.called.get(executor) or self.lines[executor].head(now, self.held)
+        """The more urgent of who was called from that line and who is next in it."""
+        called, head = self.called.get(executor), self.lines[executor].head(now, self.held)
+        if called is None or head is None:
+            return called or head
+        return max(called, head, key=lambda task: self.rank(task, now))
 
     def rank(self, task: Task, now: float) -> Rank:
         """How urgent ``task`` is."""

@@ -23,8 +23,9 @@ call for each executor, however many wait, and a gate is never idle because some
 - A task that was called and finds the gate taken, because its executor had no slot meanwhile, or
   another of its gates, goes back to where it stood. That could go on for ever; so after a few times
   it is *favoured*: room at its gates is kept for it until it has all of it. There is one favoured
-  task at a time, so two of them cannot block each other; and nothing is kept for one whose gates
-  are held by those who wait for other tasks, for these might wait for just that room.
+  task at a time, the most urgent, so two of them cannot block each other; and nothing is kept for
+  one whose gates are held by those who wait for other tasks, for these might wait for just that
+  room.
 - What a run holds is known by (task, run) and given back once: when it has really left.
 """
 
@@ -261,8 +262,8 @@ class Turnstiles:
                 return
         elif again:
             task.noted.turned_away += 1
-            if self.favoured is None and task.noted.turned_away >= _PATIENCE:
-                self.favoured = task
+            if task.noted.turned_away >= _PATIENCE:
+                self._favour(task, gate, now)
         self._park(task, gate, back=again)
         if refusal == "rate" or (refusal == "line" and not again) or task is self.favoured:
             # To set the alarm; or because its owner's turn comes before those of all others here;
@@ -327,6 +328,19 @@ class Turnstiles:
         # In its own line its place keeps it; and who is before it there may need that room.
         mine = favoured.spec.executor
         return weight if task.spec.executor != mine and gate.first(mine, now) is favoured else 0
+
+    def _favour(self, task: Task, gate: Turnstile, now: float) -> None:
+        """Favour ``task``, unless somebody is favoured who is as urgent.
+
+        The favoured one waits for those who outrank it, and they may wait for others by whose turn
+        it is: were they not favoured in its place, all of them could wait in a circle.
+        """
+        if self.favoured is None:
+            self.favoured = task
+        elif gate.rank(task, now) > gate.rank(self.favoured, now):
+            former, self.favoured = self.favoured, task
+            for other, _ in self.of(former):
+                self.call(other, now)
 
     def _let_down(self, now: float) -> None:
         """Favour nobody: what was kept may go to others."""

@@ -203,6 +203,26 @@ def test_first_of_a_line_is_who_comes_back_to_it_if_more_urgent_than_who_was_cal
     assert gate.first("remote", room.now) is back
 
 
+def test_the_most_urgent_of_those_who_miss_is_favoured():
+    """Who is favoured waits for those who outrank it: could these miss for ever, so would it."""
+    room = room_with(Gate("api", slots=1), Gate("gpu", slots=1))
+    add(room, "holder", "gpu")
+    room.take()
+    urgent = add(room, "urgent", "api", "gpu", priority=TaskPriority.HIGH)
+    other = add(room, "other", "api", "gpu", owner="tenant")
+    stiles = room.engine.turnstiles
+    for task, favoured in ((other, other), (urgent, urgent), (other, urgent)):
+        task.noted.turned_away = 3
+        task.noted.called = "gpu"  # in vain once more: somebody holds it
+        if (line := stiles.all["gpu"].lines.get("async")) is not None and task.noted.parked:
+            line.bury(task)
+            stiles.parked -= 1
+            task.noted.parked = None
+        stiles.all["gpu"].called["async"] = task
+        assert not stiles.enter(task, room.now)
+        assert stiles.favoured is favoured
+
+
 def test_room_is_kept_at_last_for_one_whose_executor_is_never_free_when_the_gate_is():
     room = room_with(Gate("lock", slots=1))
     add(room, "a0", "lock")

@@ -38,6 +38,12 @@ class Cable:
         """The address of a Redis at the other end."""
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        with self._lock:
+            return len(self._ends) // 2
+
     def cut(self) -> None:
         """Let nothing through any more, and say nothing about it."""
         with self._lock:
@@ -56,10 +62,12 @@ class Cable:
 
     def close(self) -> None:
         """Take it away."""
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)  # who comes now is refused
         with self._lock:
-            self._cut = True
             ends = list(self._ends)
-        for end in [self._server, *ends]:
+        for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:

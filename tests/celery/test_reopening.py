@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from test_faults import in_the_air
 
 from windlass import TaskManager

@@ -19,10 +19,7 @@ LIMIT = 30.0
 PROGRAM = """
 import sys
 import far_program
-from test_faults import in_the_air
-
 from windlass import TaskManager
-from windlass.observe import TaskFile
 from windlass.celery import CeleryExecutor
 
 file, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from windlass.testing.simulation.crashes.plans import Order, Setting
@@ -10,13 +12,14 @@ from windlass.testing.simulation.crashes.steps import (
     Die,
     Do,
     Open,
+    Pass,
     PostAgain,
     Report,
     Submit,
     TakeOver,
     Weather,
 )
-from windlass.testing.simulation.history import History, play
+from windlass.testing.simulation.history import History, happen, play
 
 FULL, WELL, LOCKED = Weather("full"), Weather("well"), Weather("locked")
 
@@ -83,6 +86,27 @@ HISTORIES = {
             Order("c", after=("b",), with_results=True),
         ),
         *do("B", "attend"),
+    ),
+    "or to a younger one, which the next life reads after it": (
+        Open("A"), Open("B"),
+        submit("B", Order("a", key="k"), Order("b", after=("a",), held=True)), Pass(1.0),
+        submit("A", Order("c", key="k", held=True)), *do("B", "attend"), *do("A", "look", *STORED),
+    ),
+    "which may have been asked for by who leads, after it had followed": (
+        Open("A"), Open("B"), submit("B", Order("a", key="k"), Order("b", after=("a",))),
+        TakeOver("B"), submit("B", Order("c", key="k")), *do("B", "look", *STORED), Die("A"),
+        Die("B"),
+    ),
+    "one that could not be stored has ended, though another has its key": (
+        Open("A"), submit("A", Order("a", key="k")), *do("A", "turn"), FULL,
+        *do("A", "commit"), WELL, *do("A", "commit", "turn"),
+        submit("A", Order("b", key="k", after=("a",), run_if="all_done")),
+    ),
+    "what waited for an end of any kind does not wait for the next": (
+        Open("A"), submit("A", Order("a", fails_on_crash=True)), *do("A", *STARTED), Open("B"),
+        submit("B", Order("b", after=("a",)), Order("c", after=("b",), run_if="all_done")),
+        *do("B", "attend"), Die("A"), Die("B"), Open("C"), *do("C", "look"),
+        Ask("C", "a", "retry downstream"),
     ),
     "a request of another version of the program does not run without its arguments": (
         Open("A"), Open("B"),
@@ -162,3 +186,18 @@ def test_it_keeps_every_law(name):
 @pytest.mark.parametrize("name", FORGETFUL)
 def test_it_keeps_every_law_where_nothing_is_remembered(name):
     play(History(Setting(keep_count=0), FORGETFUL[name]))
+
+
+def test_what_fell_with_a_younger_task_is_found_by_the_next_life():
+    steps = (
+        Open("A"), Open("B"), submit("B", Order("a", key="k"), Order("b", after=("a",))),
+        Pass(1.0), submit("A", Order("c")), submit("A", Order("d", key="k", after=("c",))),
+        *do("B", "attend"), *do("A", "look", *STARTED), Report("A", "c", "fatal"),
+        *do("A", *STORED), Die("A"), Die("B"), Open("C"), Ask("C", "c", "retry downstream"),
+        *do("C", *STORED),
+    )  # fmt: skip
+    with closing(Setting().world()) as world:
+        for step in steps:
+            happen(world, step)
+        now = {name: world.account.status(name) for name in "bcd"}
+    assert now == {"b": "waiting", "c": "running", "d": "waiting"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 from weakref import WeakSet, WeakValueDictionary
 
@@ -36,7 +36,7 @@ from .recovery import Recovery
 from .stored_job import UNKNOWN, StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from .._core.task import Task
     from ..ports import Codec, Row, Store
@@ -257,26 +257,28 @@ class Durable:
 
     def revive_downstream(self, job: Job) -> None:
         """See to it that the engine finds what fell with ``job``, in whatever process that was."""
-        fallen: dict[str, Job] = {job.id: job}
+        below: defaultdict[str, list[str]] = defaultdict(list)
         for row in self._ended_as({FAILED.value, CANCELLED.value}):
-            if row.id in fallen:
-                continue
-            above = [fallen[one.id] for one in self.read(row).dependencies if one.id in fallen]
-            if above:
-                other = fallen[row.id] = self._needed(row.id)
-                self.revive(other)
-                for one in above:
-                    if other not in (one.dependents or ()):
-                        one.dependents = [*(one.dependents or ()), other]
+            for one in self.read(row).dependencies:
+                below[one.id].append(row.id)
+        fallen, line = {job.id}, [job]
+        while line:
+            above = line.pop()
+            for id in below[above.id]:
+                other = self._needed(id)
+                if other not in (above.dependents or ()):
+                    above.dependents = [*(above.dependents or ()), other]
+                if id not in fallen:
+                    fallen.add(id)
+                    line.append(other)
+                    self.revive(other)
 
-    def _ended_as(self, statuses: Collection[str]) -> list[Row]:
-        """The rows of what has ended so, the oldest first: each follows what it depends on."""
-        found: list[Row] = []
+    def _ended_as(self, statuses: Collection[str]) -> Iterator[Row]:
+        """The rows of what has ended so."""
         before = None
         while page := self.store.finished(before, _PAGE):
             before = page[-1].seq
-            found += [row for row in page if row.status in statuses]
-        return found[::-1]
+            yield from (row for row in page if row.status in statuses)
 
     def _needed(self, id: str) -> Job:
         job = self._runtime.find(id)

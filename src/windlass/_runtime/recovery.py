@@ -5,6 +5,10 @@ runs again, unless it asked not to, or this has happened ``max_crashes`` times. 
 other machines goes on there: its executor finds it again when it is to be started.) Rows are read
 one after another, and what has ended stays in the store until somebody asks for it.
 
+Each is taken in after what it depends on. Nearly always that was stored before it; but what it was
+asked to depend on may have given way to a younger task with the same key, or been stored only when
+it was retried.
+
 Who killed the process nobody knows, only who was running when it died. So before that is held
 against a task for the last time, it runs beside no other that is in the same case: those pass a
 gate, one at a time. The one that kills is found out, and its neighbours get through. (Children do
@@ -51,6 +55,9 @@ class Recovery:
         self._reader = reader
         self._journal = journal
         self._seen: dict[str, StoredJob] = {}
+        self._take_in: Callable[[Row], StoredJob] | None = None
+        """What is done with an unfinished task that another one names."""
+        self._crashed = 0
 
     def run(
         self,
@@ -64,38 +71,48 @@ class Recovery:
         On an ``errand`` nothing is decided about what crashed or cannot be read: that is for a
         program that has the functions.
         """
-        runtime, crashed = self._runtime, 0
+        runtime = self._runtime
         offset = runtime.wall_offset()
+
+        def take_in(row: Row) -> StoredJob:
+            job, problem = self._reader.job(row, offset, self.resolve)
+            if (before := known.get(row.id)) is not None and before.outcome is None:
+                before.become(job)
+                job = before
+            self._seen[job.id] = job
+            recall_log(job)
+            verdict = None if errand else self._judge(job, row.status, problem, now)
+            if verdict is None and _is_suspect(job):
+                self._set_apart(job, now)
+            runtime.engine.restore(job, now, verdict)
+            if not errand and job.status.value != row.status:
+                self._journal.note(job, offset)
+            return job
+
         with runtime.lock:
             now = runtime.clock.now()
+            self._take_in = take_in
             for row in self._store.unfinished():
-                job, problem = self._reader.job(row, offset, self.resolve)
-                if (before := known.get(row.id)) is not None and before.outcome is None:
-                    before.become(job)
-                    job = before
-                self._seen[job.id] = job
-                recall_log(job)
-                verdict = Err(problem, raised=False) if problem is not None else None
-                if errand:
-                    verdict = None
-                else:
-                    if self._goes_on(job, row.status):
-                        job.noted.given_back += 1  # it is taken up again, which is no new attempt
-                    elif row.status == RUNNING.value and job.spec.executor != EXTERNAL:
-                        crashed += 1
-                        _count_crash(job, now)
-                    verdict = verdict or _too_many_crashes(job)
-                if verdict is None and _is_suspect(job):
-                    self._set_apart(job, now)
-                runtime.engine.restore(job, now, verdict)
-                if not errand and job.status.value != row.status:
-                    self._journal.note(job, offset)
-        if crashed:
+                if row.id not in self._seen:
+                    take_in(row)
+            self._take_in = None
+        if self._crashed:
             logger.warning(
                 "%d task%s running when the last process that led ended without a word",
-                crashed,
-                "s were" if crashed > 1 else " was",
+                self._crashed,
+                "s were" if self._crashed > 1 else " was",
             )
+
+    def _judge(
+        self, job: StoredJob, status: str, problem: TaskError | None, now: float
+    ) -> Err | None:
+        """Count what the end of the last process was to ``job``; why it does not live on."""
+        if self._goes_on(job, status):
+            job.noted.given_back += 1  # it is taken up again, which is no new attempt
+        elif status == RUNNING.value and job.spec.executor != EXTERNAL:
+            self._crashed += 1
+            _count_crash(job, now)
+        return Err(problem, raised=False) if problem is not None else _too_many_crashes(job)
 
     def _goes_on(self, job: StoredJob, status: str) -> bool:
         """Whether its last attempt was handed over, and has not died with its manager."""
@@ -124,6 +141,8 @@ class Recovery:
                 return self.resolve(holder)  # it gave way to the task that has its key
             if row is None:
                 raise TaskDependencyError(f"{id!r} has been forgotten: nothing can depend on it")
+            if self._take_in is not None and row.ended_at is None:
+                return self._take_in(row)
             known = self._seen[id] = self.read(row)
         return known
 

@@ -68,11 +68,16 @@ def _judge_time(account: Account, life: Life, id: str) -> None:
 
 def _judge_dependencies(account: Account, run: Run) -> None:
     order = account.orders[run.job.id]
-    after = dict.fromkeys(account.holder(name) for name in order.after)
-    for name in after:
-        ends = account.ends[name]
-        done = ends or name in account.unstored
-        if not (done if order.run_if == "all_done" else COMPLETED in ends):
+    for asked in order.after:
+        name = account.holder(asked)
+        ended = COMPLETED in account.ends[name]
+        if order.run_if == "all_done":
+            # One that could not be stored has ended by that, whoever has its key now. One that was
+            # retried may have ended, and begun anew, before anything of that was stored.
+            ended = bool(
+                account.ends[name] or {asked, name} & account.unstored or account.retries[name]
+            )
+        if not ended:
             raise Broken(f"{run.job.id} starts, and {name} is {account.status(name)}")
     if order.with_results and order.run_if == "all_success":
         results: tuple[Any, ...] = tuple(

@@ -27,7 +27,6 @@ from time import perf_counter  # noqa: TID251  # it measures itself, not tasks
 from typing import TYPE_CHECKING, NamedTuple
 
 from .simulation import drawing
-from .simulation.crashes import drawing as drawing_crashes
 from .simulation.history import play
 from .simulation.shrinking import shrink
 
@@ -89,7 +88,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _simulate(seed: int, *, crashes: bool) -> Played:
-    return drawing_crashes.simulate(seed) if crashes else drawing.simulate(seed)
+    if crashes:
+        from .simulation.crashes.drawing import (  # noqa: PLC0415  # needs msgspec
+            simulate as simulate_crashes,
+        )
+
+        return simulate_crashes(seed)
+    return drawing.simulate(seed)
 
 
 def _tallies(seeds: range, jobs: int, *, crashes: bool) -> Iterator[_Tally]:

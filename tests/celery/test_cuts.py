@@ -107,6 +107,25 @@ def test_a_worker_is_cut_off_from_redis_for_a_while(program, server, own_worker,
     nobody_comes(gate)
 
 
+def test_the_results_of_signatures_are_there_when_the_network_is_back(
+    program, cable, worker, gate, monkeypatch
+):
+    from windlass.celery import CeleryExecutor
+
+    monkeypatch.setattr("windlass.executors._celery.signatures._QUIET", 1.0)
+    app = app_at(cable.url)
+    app.conf.redis_socket_timeout = 2.0  # Celery waits for two minutes
+    with TaskManager(executors={"celery": CeleryExecutor(app, redis=cable.url + SHORT)}) as manager:
+        handle = manager.submit(app.signature("plain.visit", (gate.address,)))
+        visitor = gate.arrival()
+        cable.cut()
+        visitor.let_go()
+        assert visitor.has_left()
+        notices("no results of Celery's tasks").wait()
+        cable.mend()
+        assert handle.result(LIMIT) == "!"
+
+
 def nobody_comes(gate: Gate) -> None:
     """All that were to come to the gate have come, and once."""
     gate._server.settimeout(0.3)

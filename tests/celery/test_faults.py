@@ -171,6 +171,7 @@ def test_somebody_revokes_a_task(managed, program, own_worker, gate):
     handle = manager.submit(program.visit_and_tell, gate.address)
     visitor, *_ = arrival(gate)
     executor = manager._runtime.executors["celery"]
+    manager._doors.when(executor._flights.begun, "the news of it").result(LIMIT)
     (flight,) = executor._flights.begun()
     id = f"{executor._manager}/{flight.key}"
     program.app.control.revoke(id, terminate=True, signal="SIGKILL")

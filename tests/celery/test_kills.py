@@ -1,6 +1,6 @@
 """Workers, Redis and the manager are killed at random: nothing is lost, and nothing counts twice.
 
-``WINDLASS_KILLS=500`` kills that often instead of a few times.
+``WINDLASS_KILLS=500`` kills that often instead of once each.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from redis_server import RedisServer
 
 from windlass.observe import TaskFile
 
-KILLS = int(os.environ.get("WINDLASS_KILLS", "6"))
+KILLS = int(os.environ.get("WINDLASS_KILLS", "3"))
 LIMIT = 60.0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from time import monotonic as now  # noqa: TID251  # as in flights
 from typing import TYPE_CHECKING, Any
 
 from ..._core.outcome import Cancelled, Err, Ok
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("windlass")
 
 _SECOND = 1.0
+_QUIET = 5.0
+"""After so long without a word Redis is asked for one, and given up after as long again."""
 _SOMEWHERE = Place("", "", "")
 
 
@@ -84,9 +87,19 @@ class Signatures:
         self._take_in(flight, self._app.backend.get_task_meta(flight.id, cache=False))
 
     def _run(self) -> None:
+        heard_at, asked = now(), False
         while not self._closing.is_set():
             try:
                 message = self._pubsub.get_message(timeout=_SECOND)
+                if message is not None:
+                    heard_at, asked = now(), False
+                elif asked and now() - heard_at > 2 * _QUIET:
+                    heard_at, asked = now(), False
+                    self._pubsub.connection.disconnect()  # it makes itself another
+                    raise TimeoutError("not a word from it")  # noqa: TRY301  # all are looked after
+                elif not asked and now() - heard_at > _QUIET:
+                    self._pubsub.ping()
+                    asked = True
                 if message is not None and (flight := self._keys.get(message["channel"])):
                     meta = self._app.backend.decode_result(message["data"])
                     self._take_in(flight, meta)

@@ -172,7 +172,18 @@ class Desk:
             read, problem = durable.read_new(row)
             job.dependencies = read.dependencies
         job.packed = row.call
-        durable.take_in(job, problem)
+        known = durable.take_in(job, problem)
+        if known is None or not self.has_clients:
+            return
+
+        def tell(_: object) -> None:
+            """Whoever waits for this one hears no news of the other, which has its key."""
+            with self._runtime.lock:
+                durable.journal.upcoming.news.append([row.id])
+            self._runtime.pump.wake()
+
+        if not self._runtime.watch(known, tell):
+            tell(known)
 
     def _cancel(self, id: str, cause: str) -> Job | None:
         """Cancel a task; one that is given time to clean up has to end before that is done.

@@ -348,12 +348,15 @@ class Durable:
         self.store.post_in(connection, "submit", self._codec.encode([*row], job.label))
         self.mine[job.id] = job
 
-    def take_in(self, job: StoredJob, problem: TaskError | None = None) -> None:
-        """Take in a job that came through the store; what is wrong with it becomes its end."""
+    def take_in(self, job: StoredJob, problem: TaskError | None = None) -> Job | None:
+        """Take in a job that came through the store; what is wrong with it becomes its end.
+
+        If there is one that has its key, it gives way to that, which is returned.
+        """
         runtime = self._runtime
         if job.id not in runtime.engine.tasks and self.store.rows([job.id]):
             logger.warning("%s came in again after it had ended, and stays ended", job.label)
-            return
+            return None
         self.look_for_key(job)
         with runtime.lock:
             now = runtime.clock.now()
@@ -376,6 +379,7 @@ class Durable:
             self.store.write_note(f"alias:{job.id}", known.id)
             if self.mine.get(job.id) is job:
                 self.end_with(job, known)
+        return known
 
     def end_with(self, job: StoredJob, known: Job) -> None:
         """Let ``job``, for which somebody here waits, end as the one that has its key."""

@@ -300,6 +300,9 @@ class Follower:
                 self._look_for_all()
             self._heard = number
             for item in self._codec.decode(packed, "news"):
+                if len(item) == 1:  # the id of one that gave way to another, which has ended
+                    self._look_for(self._waiting(*item))
+                    continue
                 changes.append(change := _change(item))
                 if isinstance(change, Change):
                     self._apply(change)
@@ -307,13 +310,17 @@ class Follower:
             self._runtime.bus.tell(changes)
 
     def _apply(self, change: Change) -> None:
-        job = self._durable.mine.get(change.task_id)
-        if job is None or job.outcome is not None:
-            return
+        mine = self._waiting(change.task_id)
         if change.after in TERMINAL:
-            self._look_for([job])
+            self._look_for(mine)
         else:
-            job.status = change.after
+            for job in mine:
+                job.status = change.after
+
+    def _waiting(self, id: str) -> list[StoredJob]:
+        """The task with that id, if it is one of ours and has not ended."""
+        job = self._durable.mine.get(id)
+        return [job] if job is not None and job.outcome is None else []
 
     def _look_for_all(self) -> None:
         """Read in the store what became of our tasks: news may have been lost."""

@@ -80,7 +80,8 @@ class Entry:
         self.trims: list[tuple[int, int]] = []
         self.handled: list[int] = []
         self.news: list[Any] = []
-        """For the clients: each change as what makes a Change."""
+        """For the clients: each change as what makes a Change; and the ids of those that gave way
+        to others with their keys, once these have ended."""
         self.promises: list[Promise[None]] = []
         """To be kept when all this is safe."""
         self.stops: Sequence[Run] = ()
@@ -92,7 +93,7 @@ class Entry:
         return bool(
             self.inserts or self.updates or self.moves or self.moves.circuits or self.promises
             or self.runs or self.stops or self.checkpoints or self.steps or self.lines
-            or self.deletes or self.handled
+            or self.deletes or self.handled or self.news
         )  # fmt: skip
 
 
@@ -146,7 +147,7 @@ class Journal:
         entry, self._next = self._next, Entry()
         entry.moves = moves
         if self.desk is not None and self.desk.has_clients:
-            entry.news = [self._records.news(move, offset) for move in moves]
+            entry.news += [self._records.news(move, offset) for move in moves]
             entry.news += [[*GateChange.of(move, offset)] for move in moves.circuits]
         new: list[StoredJob] = []
         update, updates = self._records.update, entry.updates

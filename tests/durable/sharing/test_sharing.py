@@ -77,12 +77,18 @@ async def test_a_client_asks_and_is_told_what_became_of_it(tmp_path, leader):
 
 
 @on_a_loop
-async def test_a_key_holds_between_processes(tmp_path, leader):
+async def test_a_key_holds_between_processes(tmp_path, leader, monkeypatch):
+    monkeypatch.setattr(follower, "_RESYNC_EVERY", 3600.0)  # it is told what became of the other
     async with TaskManager(tmp_path / "jobs.db", role="client") as tm:
         keyed = sharer.mark.options(key="once")
         log = str(tmp_path / "log")
         assert await tm.submit(keyed, log, 1) == 1
         assert await tm.submit(keyed, log, 2) == 1
+        go = tmp_path / "go"
+        twice = [tm.submit(sharer.wait.options(key="both"), str(go)) for _ in range(2)]
+        await until(lambda: twice[0].status is TaskStatus.RUNNING)
+        go.touch()
+        assert await tm.gather(*twice) == [leader.pid] * 2
     assert (tmp_path / "log").read_text() == "1\n"
 
 

@@ -175,6 +175,11 @@ FORGETFUL = {
         *do("A", *STORED), Open("B", role="client"), submit("B", Order("c", after=("b",))),
         *do("B", "attend"), Die("A"),
     ),
+    "what a client asked for and takes in itself gets the result of the other's new run": (
+        Open("A"), submit("A", Order("a", fails_on_crash=True)), *do("A", *STARTED), Open("B"),
+        submit("B", Order("b", after=("a",), with_results=True, delay=5.0)), Die("A"),
+        *do("B", "attend"), Ask("B", "a", "retry"),
+    ),
 }  # fmt: skip
 
 

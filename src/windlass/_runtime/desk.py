@@ -168,9 +168,9 @@ class Desk:
         job, problem = durable.mine.get(row.id), None
         if job is None or job.seq:
             job, problem = durable.read_new(row)
-        elif job.dependencies:  # of which some may have given way to others
+        elif job.dependencies:  # of which some may have given way to others, or been retried
             read, problem = durable.read_new(row)
-            job.dependencies = read.dependencies
+            job.dependencies, job.args, job.kwargs = read.dependencies, read.args, read.kwargs
         job.packed = row.call
         known = durable.take_in(job, problem)
         if known is None or not self.has_clients:

@@ -82,7 +82,9 @@ class RedisServer:
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(16).startswith(b"+PONG")
+                connection.sendall(b"INFO server\r\n")
+                told = connection.recv(4096)
         except OSError:
             return False
+        # Somebody else's may have come to the port first, and would answer as well.
+        return self._process is not None and b"process_id:%d\r" % self._process.pid in told

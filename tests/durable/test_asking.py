@@ -33,6 +33,8 @@ GATES = [
     Gate("bank", breaker=Breaker(1, reset=60)),
 ]
 
+CHAIN = 500
+
 
 @task(gates=["api"])
 async def call(name="door"):
@@ -139,6 +141,24 @@ async def test_a_client_knows_how_far_a_task_is(jobs):
         hold.open()
         await handle
         assert tm.get_task_progress(handle.id) == (1.0, "half ? of it")
+
+
+@on_a_loop
+async def test_a_client_sees_the_end_of_a_long_chain_of_tasks(jobs):
+    hold = door()
+    async with TaskManager(jobs) as leader, TaskManager(jobs, role="client") as tm:
+        first = last = leader.submit(wait_at, "door", 1)
+        for _ in range(CHAIN):
+            last = leader.submit(add, last.output)
+        await hold.came()
+        await leader.flush()
+        before_it = tm.get_task(last.id).dependencies
+        assert len(tm.list_tasks(status="waiting")) == CHAIN
+        assert [info.id for info in tm.list_tasks() if info.id in before_it] == [*before_it]
+        mine = tm.submit(add, tm.get_handle(last.id).output)
+        hold.open()
+        assert await mine == CHAIN + 2
+        assert tm.get_task_result(first.id) == 1
 
 
 @on_a_loop

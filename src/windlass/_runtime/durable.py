@@ -208,10 +208,6 @@ class Durable:
 
     # -- what has ended, and is asked for ------------------------------------------------------
 
-    def read(self, row: Row) -> StoredJob:
-        """The job that ``row`` stands for, as it is; nobody takes it in."""
-        return Recovery(self._runtime, self.store, self.reader, self.journal).read(row)
-
     def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
         """The job that ``row``, which is not stored yet, stands for; and why it cannot run."""
         recovery = Recovery(self._runtime, self.store, self.reader, self.journal)
@@ -222,7 +218,7 @@ class Durable:
         row = self.store.rows([id]).get(id)
         if row is None:
             return None
-        job, runtime = self.read(row), self._runtime
+        job, runtime = self.reader.read(row), self._runtime
         if runtime.follower is not None:
             ours = self.mine.setdefault(id, job)
             if ours is not job and ours.outcome is None:
@@ -259,7 +255,7 @@ class Durable:
         """See to it that the engine finds what fell with ``job``, in whatever process that was."""
         below: defaultdict[str, list[str]] = defaultdict(list)
         for row in self._ended_as({FAILED.value, CANCELLED.value}):
-            for one in self.read(row).dependencies:
+            for one in self.reader.read(row).dependencies:
                 below[one.id].append(row.id)
         fallen, line = {job.id}, [job]
         while line:
@@ -321,11 +317,11 @@ class Durable:
         while page := self.store.finished(before, _PAGE):
             before = page[-1].seq
             for row in page:
-                if row.id not in runtime.engine.tasks and wanted(job := self.read(row)):
+                if row.id not in runtime.engine.tasks and wanted(job := self.reader.read(row)):
                     found.append(TaskInfo.of(job, offset))
         found.reverse()
         if runtime.follower is not None:
-            unfinished = (self.read(row) for row in self.store.unfinished())
+            unfinished = (self.reader.read(row) for row in self.store.unfinished())
             found += [TaskInfo.of(job, offset) for job in unfinished if wanted(job)]
         return found
 

@@ -330,7 +330,7 @@ class Follower:
         for start in range(0, len(jobs), 500):
             some = {job.id: job for job in jobs[start : start + 500]}
             for id, row in self._store.rows([*some]).items():
-                self.update(some.pop(id), self._durable.read(row))
+                self.update(some.pop(id), self._durable.reader.read(row))
             for job in some.values():
                 self._follow_key(job)
 
@@ -347,7 +347,7 @@ class Follower:
             return
         row = self._store.rows([other]).get(other)
         if row is not None and row.outcome is not None:
-            self.update(job, self._durable.read(row))
+            self.update(job, self._durable.reader.read(row))
 
     def update(self, job: StoredJob, read: StoredJob) -> None:
         """Let ``job`` stand where it was just ``read`` to stand."""

@@ -35,12 +35,23 @@ class Reader:
         self._codec = codec
         self._registry = registry
 
+    def read(self, row: Row) -> StoredJob:
+        """The job that ``row`` stands for, as it is; nobody takes it in.
+
+        Names are all it has of others. Whole jobs would bring those that they depend on in turn,
+        and there is no end to a chain of tasks.
+        """
+        job, _ = self.job(row, self._runtime.wall_offset(), None)
+        if job.outcome is None and row.status in set(TaskStatus):  # or it is damaged
+            job.status = TaskStatus(row.status)
+        return job
+
     def job(
-        self, row: Row, offset: float, resolve: Callable[[str], Job]
+        self, row: Row, offset: float, resolve: Callable[[str], Job] | None
     ) -> tuple[StoredJob, TaskError | None]:
         """The job that ``row`` stands for, and why it cannot run, if it cannot.
 
-        ``resolve`` finds the jobs that it names.
+        ``resolve`` finds the jobs that it names; without it the call is not read.
         """
         try:
             return self._job(row, offset, resolve)
@@ -57,7 +68,7 @@ class Reader:
             return job, problem
 
     def _job(
-        self, row: Row, offset: float, resolve: Callable[[str], Job]
+        self, row: Row, offset: float, resolve: Callable[[str], Job] | None
     ) -> tuple[StoredJob, TaskError | None]:
         problem: TaskError | None = None
         options: dict[str, Any] = {}
@@ -70,10 +81,10 @@ class Reader:
         job = StoredJob(row.id, recipe, row.created_at - offset, (), None, None, None)
         job.seq, job.function, job.packed, job.recovered = row.seq, row.function, None, True
         job.run, job.told = row.run, row.outcome is not None
-        later = job.told or recipe.spec.executor == UNKNOWN
-        job.source = row if later else None
-        if job.told:  # then names are all it needs of others, unless it is retried: see ``revive``
-            resolve = _named
+        if job.told or resolve is None:  # names will do, unless it is retried: see ``revive``
+            job.source, resolve = row, _named
+        else:
+            job.source = row if recipe.spec.executor == UNKNOWN else None
         job.started_at = row.started_at - offset if row.started_at is not None else 0.0
         job.ended_at = row.ended_at - offset if row.ended_at is not None else 0.0
         if row.key is not None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 from .._core.flow import Gate
 from .._core.outcome import Err
 from .._core.spec import Spec
-from .._core.states import RUNNING, TaskStatus
+from .._core.states import RUNNING
 from .._core.task import Attempt
 from ..errors import TaskCrashedError, TaskDependencyError
 from .log_lines import last_words
@@ -143,19 +143,12 @@ class Recovery:
                 raise TaskDependencyError(f"{id!r} has been forgotten: nothing can depend on it")
             if self._take_in is not None and row.ended_at is None:
                 return self._take_in(row)
-            known = self._seen[id] = self.read(row)
+            known = self._seen[id] = self._reader.read(row)
         return known
 
     def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
         """The job that ``row``, which is not stored yet, stands for; and why it cannot run."""
         return self._reader.job(row, self._runtime.wall_offset(), self.resolve)
-
-    def read(self, row: Row) -> StoredJob:
-        """The job that ``row`` stands for, as it is; nobody takes it in."""
-        job, _ = self._reader.job(row, self._runtime.wall_offset(), self.resolve)
-        if job.outcome is None and row.status in set(TaskStatus):  # or it is damaged
-            job.status = TaskStatus(row.status)
-        return job
 
 
 def _is_suspect(job: StoredJob) -> bool:

@@ -121,6 +121,10 @@ HISTORIES = {
     "a task is retried before it was ever stored": (
         Open("A"), submit("A", Order("a")), Ask("A", "a", "cancel"), Ask("A", "a", "retry"),
     ),
+    "and cannot be stored then: neither of both is safe": (
+        Open("A"), submit("A", Order("a")), Ask("A", "a", "cancel"), Ask("A", "a", "retry"), FULL,
+        *do("A", *STORED), WELL,
+    ),
     "or after it could not be": (
         Open("A"), submit("A", Order("a")), *do("A", "turn"), FULL, *do("A", "commit", "turn"),
         WELL, Ask("A", "a", "retry"),
@@ -144,6 +148,10 @@ HISTORIES = {
     "who is stopped leaves a gate before the next one passes": (
         Open("A"), submit("A", Order("a", gated=True), Order("b", gated=True)), *do("A", *STARTED),
         Ask("A", "a", "cancel"), *do("A", *STARTED),
+    ),
+    "who does not end when it is stopped is given up, and leaves its slot to others": (
+        Open("A"), submit("A", *[Order(name, executor="async") for name in "abcd"]),
+        *do("A", *STARTED), Ask("A", "a", "cancel"), Pass(6.0), *do("A", *STARTED),
     ),
     "a cancelling is remembered while the task cleans up": (
         Open("A"), submit("A", Order("a", executor="async")), *do("A", *STARTED), Open("B"),

@@ -162,9 +162,14 @@ class Journal:
             else:
                 new.append(job)
         # Moves come by kinds; the store keeps the order in which tasks were submitted. One that was
-        # retried before it was ever written is written once, as it is now.
-        for job in sorted({job.id: job for job in new}.values(), key=_created):
+        # retried before it was ever written is written once, as it is now, or refused with that.
+        latest = {job.id: job for job in new}
+        for job in sorted(latest.values(), key=_created):
             self.note(job, offset, entry)
+        for job in new:
+            if not job.seq:
+                job.seq = latest[job.id].seq
+                entry.new.append(job)
         if self.log_book:
             self.log_book.hand_over(entry, self._records.line, all_of_them=not self._waiting)
         return entry

@@ -33,11 +33,12 @@ def leave_out(
     """Take out of ``entries`` what ``error`` is about; False if it is about none of it."""
     part, seq = error.details.get("refused", ("", 0))
     if part == "inserts":
-        for entry in entries:
-            for job in [job for job in entry.new if job.seq == seq]:
-                _forget(entries, seq)
+        refused = [job for entry in entries for job in entry.new if job.seq == seq]
+        if refused:
+            _forget(entries, seq)
+            for job in refused:
                 refuse((job, error))
-                return True
+            return True
     if part in {"inserts", "updates"}:
         return _say_less(entries, error, records, seq)
     return bool(part) and _drop(entries, error, records, part, seq)

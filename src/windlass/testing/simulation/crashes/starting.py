@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...._core.states import COMPLETED, TERMINAL
+from ...._core.states import COMPLETED, RUNNING, TERMINAL
 from ..plans import Broken
 from . import verdicts
 from .plans import EXECUTORS
@@ -90,10 +90,11 @@ def _judge_dependencies(account: Account, run: Run) -> None:
 
 def _judge_limits(account: Account, life: Life, run: Run) -> None:
     on = [*life.runs.values(), run]
-    if len(on) > account.world.setting.limit:
-        raise Broken(f"{len(on)} runs at once, and the limit is {account.world.setting.limit}")
+    limited = [one for one in on if not _is_given_up(account, life, one)]
+    if len(limited) > account.world.setting.limit:
+        raise Broken(f"{len(limited)} runs at once, and the limit is {account.world.setting.limit}")
     kind = run.job.spec.executor
-    if sum(one.job.spec.executor == kind for one in on) > EXECUTORS[kind].slots:
+    if sum(one.job.spec.executor == kind for one in limited) > EXECUTORS[kind].slots:
         raise Broken(f"{kind} has more runs than slots")
     orders = [account.orders[one.job.id] for one in on]
     if orders[-1].gated and sum(order.gated for order in orders) > 1:
@@ -103,6 +104,13 @@ def _judge_limits(account: Account, life: Life, run: Run) -> None:
     leads = account.epochs.get(life) == account.epoch
     if leads and run.job.id in last_chances and len(last_chances) > 1:
         raise Broken(f"{last_chances} run at once, each with one crash left")
+
+
+def _is_given_up(account: Account, life: Life, run: Run) -> bool:
+    """Whether a run was stopped, and goes on after its grace: it has a gate, and no slot."""
+    row = account.row(run.job.id)
+    stopped = (run.job.id, run.number) in life.stopped
+    return stopped and row is not None and (row.status, row.run) != (RUNNING, run.number)
 
 
 def _judge_what_was_kept(account: Account, run: Run) -> None:

@@ -5,7 +5,7 @@ from runtime.stage import on_a_loop
 
 from windlass import DuplicateTaskError, Retry, TaskManager, current_task, task
 
-from .stage import add, after_crash, attempt, door, double, fail_until, wait_at
+from .stage import add, after_crash, attempt, door, double, fail_until, read, wait_at
 
 LATER = 3600.0
 
@@ -59,6 +59,27 @@ async def test_retry_downstream_after_a_restart(jobs):
         tm.retry(bad.id, downstream=True)
         await tm.join()
         assert tm.get_task_result(dependent.id) == 8
+
+
+@on_a_loop
+async def test_what_was_retried_is_not_forgotten_by_its_earlier_handle(jobs):
+    hold = door()
+    async with TaskManager(jobs) as tm:
+        first = tm.submit(wait_at, "door", 1)
+        await hold.came()
+        assert first.cancel()
+        await tm.gather(first, return_errors=True)
+        hold = door()
+        again = tm.retry(first)
+        await hold.came()
+        assert not tm.forget(first)
+        await tm.flush()
+        assert read(jobs, "SELECT id FROM windlass_tasks") == [(first.id,)]
+        hold.open()
+        assert await again == 1
+        assert tm.forget(first)
+        await tm.flush()
+    assert read(jobs, "SELECT id FROM windlass_tasks") == []
 
 
 @on_a_loop

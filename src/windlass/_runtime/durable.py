@@ -299,14 +299,15 @@ class Durable:
                 self._keys[task.notes.key] = task.id
 
     def forget(self, job: Job) -> bool:
-        """Forget a job that has ended, in the store as well; False if it has not."""
+        """Forget a job that has ended, in the store as well; False if it, or its retry, has not."""
         if not isinstance(job, StoredJob):
             return False
         with self._runtime.lock:
-            if job.outcome is None:
+            known = cast("StoredJob", self._runtime.engine.tasks.get(job.id, job))
+            if job.outcome is None or known.outcome is None:
                 return False
-            self._runtime.engine.forget(job)
-            self.journal.upcoming.deletes.append(job.seq)
+            self._runtime.engine.forget(known)
+            self.journal.upcoming.deletes.append(known.seq)
         self._runtime.pump.wake()
         return True
 

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from runtime.stage import on_a_loop
 
-from windlass import StoreError, TaskManager, current_task, task
+from windlass import StoreError, TaskCancellationError, TaskManager, current_task, task
 
 from .stage import add, door, doors, echo, read, wait_at
 
@@ -133,3 +133,18 @@ async def test_a_request_that_is_too_big_is_refused_and_its_neighbours_are_left(
         tm.cancel_task(handles[0].id, "x" * MOST)
         await tm.flush(handled=True)
     assert "'cancel' could not be left" in caplog.text
+
+
+@on_a_loop
+async def test_what_was_retried_before_it_was_refused_is_not_safe_either(jobs):
+    async with TaskManager(jobs) as tm:
+        small(tm)
+        big, fine = tm.submit(echo, "x" * MOST), tm.submit(add, 1)
+        big.cancel()
+        again = tm.retry(big)
+        with pytest.raises(TaskCancellationError):
+            await big.stored
+        with pytest.raises(StoreError, match="never ran"):
+            await again
+        assert await fine == 2
+    assert read(jobs, "SELECT id FROM windlass_tasks") == [(fine.id,)]

@@ -166,7 +166,7 @@ class Journal:
         latest = {job.id: job for job in new}
         for job in sorted(latest.values(), key=_created):
             self.note(job, offset, entry)
-        for job in new:
+        for job in new if len(latest) < len(new) else ():
             if not job.seq:
                 job.seq = latest[job.id].seq
                 entry.new.append(job)

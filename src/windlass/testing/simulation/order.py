@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..._core.states import RUNNING, TaskPriority
+from ..._core.states import PENDING, RUNNING, TaskPriority
 from .plans import Broken
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ class Before:
         slots = world.engine.slots
         self._queued = world.laws.queued()
         self._calls = {task: _calls(task) for tasks in self._queued.values() for task in tasks}
+        # Also of those at gates: these may be called in the middle of it, when it is their turn.
+        self._owned = any(
+            task.spec.owner is not None and task.status is PENDING
+            for task in world.engine.tasks.values()
+        )
         self._busy = {name: pool.taken for name, pool in slots.pools.items()}
         self._running = slots.running
         self._has = Counter(
@@ -70,7 +75,7 @@ class Before:
 
     def _judge(self, task: Task, stayed: list[Task]) -> None:
         able = [other for other in stayed if self._has_room(other.spec.executor)]
-        owned = any(other.spec.owner is not None for other in (task, *self._calls))
+        owned = self._owned
         for other in able:
             same_line = _line(task) == _line(other)
             whose_turn = owned and not same_line and other.spec.priority == task.spec.priority

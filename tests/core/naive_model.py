@@ -219,7 +219,8 @@ class Model:
 
     def fail(self, record: Record) -> None:
         record.failures += 1
-        self.again_or_end(record, record.failures <= record.retries, record.wait)
+        wait = record.wait * 2 ** (record.failures - 1)
+        self.again_or_end(record, record.failures <= record.retries, wait)
 
     def again_or_end(self, record: Record, again: bool, wait: float) -> None:
         if again:

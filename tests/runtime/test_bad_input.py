@@ -8,6 +8,7 @@ import functools
 import logging
 import math
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -113,6 +114,9 @@ def test_the_decorator_asks_for_a_function_too(tm):
 # -- a call that the function does not take --------------------------------------------------------
 
 
+NAMED = "keyword-only argument" if sys.version_info >= (3, 12) else "argument"
+
+
 def keyword_only(a, *, b):
     return a, b
 
@@ -132,7 +136,7 @@ class Point:
         (double, (1, 2), "double(x): too many positional arguments"),
         (double_async, (), "double_async(x): missing a required argument: 'x'"),
         (task(double), (), "double(x): missing a required argument: 'x'"),
-        (keyword_only, (1,), "keyword_only(a, *, b): missing a required argument: 'b'"),
+        (keyword_only, (1,), f"keyword_only(a, *, b): missing a required {NAMED}: 'b'"),
         (Point, (1,), "Point(x, y): missing a required argument: 'y'"),
         (Point(1, 2).moved, (), "moved(by): missing a required argument: 'by'"),
         (functools.partial(double, 1), (2,), "double(): too many positional arguments"),

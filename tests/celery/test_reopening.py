@@ -39,6 +39,12 @@ def gate():
     gate.close()
 
 
+def handed_over_to_workers(app):
+    """The letters of the manager ``kept`` that workers have, and have not begun."""
+    reserved = (app.control.inspect().reserved() or {}).values()
+    return [one for some in reserved for one in some if one["id"].startswith("kept/")]
+
+
 def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
     from windlass.celery import CeleryExecutor
 
@@ -53,6 +59,8 @@ def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
         visitors = [gate.arrival() for _ in range(4)]  # the other two are in the queue
         assert first.stdout is not None
         assert first.stdout.readline() == "submitted\n"
+        while len(handed_over_to_workers(program.app)) < 2:
+            pass  # they are stored, but perhaps not sent
         first.send_signal(signal.SIGKILL)
     visitors[0].let_go("a")  # one ends while there is nobody to hear of it
     gate.arrival()

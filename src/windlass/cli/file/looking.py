@@ -18,7 +18,7 @@ from .words import lasting, size
 
 if TYPE_CHECKING:
     from windlass import Metrics
-    from windlass.observe import TaskFile
+    from windlass.observe import FileState, Statistics, TaskFile
 
 _MOST = 50
 _SPANS = {60: "minute", 3_600: "hour", 86_400: "day"}
@@ -101,65 +101,72 @@ def stats(file: File, *, as_text: Json = False) -> None:
         state, statistics = tasks.state(), tasks.statistics()
         live, silence = _asked(tasks)
         if as_text:
-            show_json(
-                {
-                    "counts": {str(status): state.counts.get(status, 0) for status in TaskStatus},
-                    "functions": {
-                        function: {
-                            "counts": {str(status): n for status, n in figures.counts.items()},
-                            "mean_seconds": figures.seconds / figures.ran if figures.ran else None,
-                            "longest_seconds": figures.longest if figures.ran else None,
-                        }
-                        for function, figures in statistics.functions.items()
-                    },
-                    "ended": {
-                        f"last_{_SPANS[span]}": number
-                        for span, number in statistics.ended_within.items()
-                    },
-                    "size": state.size,
-                    "log_size": state.log_size,
-                    "unused": state.unused,
-                    "live": _as_json(live) if live is not None else None,
-                }
-            )
+            told = _statistics_as_json(state, statistics)
+            show_json({**told, "live": _as_json(live) if live is not None else None})
             return
-        total = sum(state.counts.values())
-        head = Text(count_of(total, "task"), "bold")
-        for status in COUNTED:
-            if number := state.counts.get(status, 0):
-                head.append(f"   {MARKS[status][0]} {number:,} {status}", MARKS[status][1])
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("function", no_wrap=True, overflow="ellipsis")
-        for title in ("tasks", "open", "failed", "mean", "longest"):
-            table.add_column(title, justify="right", no_wrap=True)
-        functions = sorted(
-            statistics.functions.items(), key=lambda item: -sum(item[1].counts.values())
-        )
-        for function, figures in functions:
-            opened = sum(n for status, n in figures.counts.items() if not status.finished)
-            mean = lasting(figures.seconds / figures.ran) if figures.ran else ""
-            table.add_row(
-                function,
-                f"{sum(figures.counts.values()):,}",
-                f"{opened:,}",
-                f"{figures.counts[TaskStatus.FAILED]:,}",
-                mean,
-                lasting(figures.longest) if figures.ran else "",
-            )
-        ended = ", ".join(
-            f"{number:,} in the last {_SPANS[span]}"
-            for span, number in statistics.ended_within.items()
-        )
-        room = f"{size(state.size)}, {size(state.unused)} of it unused"
-        log = f"; {size(state.log_size)} of log" if state.log_size else ""
-        lines: list[Text | Table] = [head, Text("")]
-        lines += [table, Text("")] if functions else []
-        lines += [Text(f"ended: {ended}"), Text(f"size: {room}{log}")]
+        lines = _statistics_page(state, statistics)
         if live is not None:
             lines += _live(live)
         elif silence:
             lines.append(Text(f"the program that leads: {silence}", "yellow"))
         show(lines)
+
+
+def _statistics_as_json(state: FileState, statistics: Statistics) -> dict[str, object]:
+    return {
+        "counts": {str(status): state.counts.get(status, 0) for status in TaskStatus},
+        "functions": {
+            function: {
+                "counts": {str(status): n for status, n in figures.counts.items()},
+                "mean_seconds": figures.seconds / figures.ran if figures.ran else None,
+                "longest_seconds": figures.longest if figures.ran else None,
+            }
+            for function, figures in statistics.functions.items()
+        },
+        "ended": {
+            f"last_{_SPANS[span]}": number for span, number in statistics.ended_within.items()
+        },
+        "size": state.size,
+        "log_size": state.log_size,
+        "unused": state.unused,
+    }
+
+
+def _statistics_page(state: FileState, statistics: Statistics) -> list[Text | Table]:
+    head = Text(count_of(sum(state.counts.values()), "task"), "bold")
+    for status in COUNTED:
+        if number := state.counts.get(status, 0):
+            head.append(f"   {MARKS[status][0]} {number:,} {status}", MARKS[status][1])
+    ended = ", ".join(
+        f"{number:,} in the last {_SPANS[span]}" for span, number in statistics.ended_within.items()
+    )
+    room = f"{size(state.size)}, {size(state.unused)} of it unused"
+    log = f"; {size(state.log_size)} of log" if state.log_size else ""
+    table: list[Text | Table] = []
+    if statistics.functions:
+        table = [_functions(statistics), Text("")]
+    return [head, Text(""), *table, Text(f"ended: {ended}"), Text(f"size: {room}{log}")]
+
+
+def _functions(statistics: Statistics) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("function", no_wrap=True, overflow="ellipsis")
+    for title in ("tasks", "open", "failed", "mean", "longest"):
+        table.add_column(title, justify="right", no_wrap=True)
+    most_first = sorted(
+        statistics.functions.items(), key=lambda item: -sum(item[1].counts.values())
+    )
+    for function, figures in most_first:
+        opened = sum(n for status, n in figures.counts.items() if not status.finished)
+        table.add_row(
+            function,
+            f"{sum(figures.counts.values()):,}",
+            f"{opened:,}",
+            f"{figures.counts[TaskStatus.FAILED]:,}",
+            lasting(figures.seconds / figures.ran) if figures.ran else "",
+            lasting(figures.longest) if figures.ran else "",
+        )
+    return table
 
 
 def _asked(tasks: TaskFile) -> tuple[Metrics | None, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_faults import in_the_air
 
-from windlass import TaskManager
+from windlass import SerializationError, TaskManager
 from windlass.observe import TaskFile
 from windlass.testing.contracts.gate import Gate
 
@@ -19,7 +19,7 @@ LIMIT = 30.0
 PROGRAM = """
 import sys
 import far_program
-from windlass import TaskManager
+from windlass import SerializationError, TaskManager
 from windlass.celery import CeleryExecutor
 
 file, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -94,3 +94,24 @@ def test_what_was_handed_over_has_not_begun_in_the_file_either(program, tmp_path
         for info in handle.info, TaskFile(path).get_task(handle.id):
             assert (info.status, info.attempt, info.started_at) == ("pending", 1, None)
         handle.cancel()
+
+
+def test_what_was_retried_by_hand_and_not_handed_over_is_not_taken_for_under_way(program, tmp_path):
+    from windlass.celery import CeleryExecutor
+
+    path = tmp_path / "tasks.db"
+    too_small = CeleryExecutor(program.app, name="again", max_bytes=1)
+    with TaskManager(path, executors={"celery": too_small}) as manager:
+        handle = manager.enqueue(program.add, 1).result(LIMIT)
+        with pytest.raises(SerializationError):
+            handle.result(LIMIT)
+        manager.pause()
+        again = manager.retry(handle.id)
+        assert again.stored.result(LIMIT)
+        assert (again.info.status, again.info.attempt) == ("pending", 1)
+        manager.shutdown(wait=False).result(LIMIT)
+    executor = CeleryExecutor(program.app, name="again", queue="nobody")
+    with TaskManager(path, executors={"celery": executor}) as manager:
+        in_the_air(manager, 1)
+        assert manager.get_task(handle.id).attempt == 2
+        assert manager.cancel_task(handle.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine_room import Room
 
 from windlass._core.flow import Gate
-from windlass._core.outcome import Cancelled, Err, Ok
+from windlass._core.outcome import Again, Cancelled, Err, Ok
 from windlass._core.pools import Traits
 from windlass._core.states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING
 
@@ -132,3 +132,56 @@ def test_interrupting_it_takes_it_back_and_spends_no_attempt():
     assert room.engine.take_stops() == [(plain, 1), (gated, 1)]
     assert set(room.take()) == {"a", "b"}
     assert (plain.run, plain.attempt) == (2, 1)
+
+
+def attempts(task):
+    return task.attempt, task.most_attempts
+
+
+def test_its_attempt_is_counted_once_and_its_retries_are_those_that_are_left():
+    room = Room(FAR)
+    task = room.add("a", executor="far", retries=2)
+    assert attempts(task) == (0, 3)
+    room.take()
+    assert attempts(task) == (1, 3)
+    assert room.engine.begin(task, 1, room.now)
+    assert attempts(task) == (1, 3)
+    room.report(task, Err(ValueError()))
+    assert attempts(task) == (1, 3)
+    room.take()
+    assert attempts(task) == (2, 3)
+    room.report(task, Again(0))  # which spends nothing
+    assert attempts(task) == (1, 3)
+    room.take()
+    assert attempts(task) == (2, 3)
+    assert room.why(task).startswith("snoozed 2 of 3, handed over")
+
+
+def test_what_is_taken_back_has_spent_nothing():
+    room = Room(FAR)
+    cancelled, interrupted = handed_over(room, retries=1), handed_over(room, "b", retries=1)
+    room.engine.cancel(cancelled, room.now)
+    room.engine.interrupt(interrupted, room.now)
+    assert attempts(cancelled) == attempts(interrupted) == (0, 2)
+    (again,) = room.engine.retry(cancelled, room.now, lambda old: room.make(old.id, executor="far"))
+    assert (again.attempt, again.run_is_open) == (0, False)
+
+
+def test_whether_its_last_run_is_open_is_told_by_the_task_alone():
+    room = Room(FAR)
+    task = room.add("a", executor="far", retries=1)
+    assert not task.run_is_open
+    room.take()
+    assert task.run_is_open
+    room.engine.begin(task, 1, room.now)
+    assert task.run_is_open
+    room.report(task, Err(ValueError(), crashed=True))
+    assert not task.run_is_open
+    room.take()
+    assert task.run_is_open
+    room.report(task, Cancelled("gave up"))
+    assert not task.run_is_open
+    (again,) = room.engine.retry(task, room.now, lambda old: room.make(old.id, executor="far"))
+    assert (again.run, again.run_is_open) == (2, False)
+    room.take()
+    assert (again.attempt, again.run_is_open) == (3, True)

@@ -140,7 +140,6 @@ class Engine(Lifecycle):
         if task.status is RUNNING:
             self._stop(task, INTERRUPTED, now)
         elif self._recall(task, now):
-            task.noted.given_back += 1
             if task.spec.gates:
                 self.turnstiles.expect(task)
             self._line_up(task, now)

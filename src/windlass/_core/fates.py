@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 TIMEOUT = "timeout"
 TOTAL_TIMEOUT = "total_timeout"
 INTERRUPTED = "interrupted"
+SNOOZED = "snoozed"
 
 
 def timed_out(task: Task, why: str) -> Err:

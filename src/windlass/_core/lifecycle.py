@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .fates import INTERRUPTED, TIMEOUT, TOTAL_TIMEOUT, doom, story, timed_out, turned_away
+from .fates import (
+    INTERRUPTED,
+    SNOOZED,
+    TIMEOUT,
+    TOTAL_TIMEOUT,
+    doom,
+    story,
+    timed_out,
+    turned_away,
+)
 from .flow import Adaptive
 from .graph import link, shares_fate
 from .meters import Tide
@@ -213,6 +222,7 @@ class Lifecycle:
             return False
         self.stops.append((task, task.run))
         self._vacate(task, now)
+        task.noted.given_back += 1
         return True
 
     def _set_alarms(self, task: Task, now: float) -> None:
@@ -322,7 +332,7 @@ class Lifecycle:
 
     def _put_off(self, task: Task, delay: float, now: float) -> None:
         self._vacate(task, now)
-        self._remember_attempt(task, now, "snoozed", None)
+        self._remember_attempt(task, now, SNOOZED, None)
         task.noted.given_back += 1
         self._back_to_pending(task, delay, now, f"snoozed for {delay:.1f} s")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .fates import INTERRUPTED, SNOOZED
 from .states import COMPLETED, PENDING, RUNNING, TERMINAL, TaskStatus
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from .spec import Spec
 
 REMEMBERED_ATTEMPTS = 20
+
+_GIVEN_BACK = frozenset({SNOOZED, INTERRUPTED})
+"""What ends a run that spends no attempt."""
 
 
 class Attempt(NamedTuple):
@@ -70,7 +74,7 @@ class Notes:
         self.failures: int = 0
         self.crashes: int = 0
         self.given_back: int = 0
-        """Runs that spent no attempt: snoozes."""
+        """Runs that spent no attempt: put off, interrupted, or never begun."""
         self.attempts: deque[Attempt] = deque(maxlen=REMEMBERED_ATTEMPTS)
         self.cleanup_errors: list[BaseException] = []
         self.parked: str | None = None
@@ -133,7 +137,16 @@ class Task:
         if self.status in TERMINAL:
             return max(self.attempt, retries + 1)
         left = retries - self.notes.failures if self.notes is not None else retries
-        return self.attempt + (self.status is not RUNNING) + max(0, left)
+        return self.attempt + (not self.run_is_open) + max(0, left)
+
+    @property
+    def run_is_open(self) -> bool:
+        """Whether its last run is on, or handed over: no end that is known accounts for it."""
+        if self.status is RUNNING or self.notes is None or not self.notes.attempts:
+            return self.status not in TERMINAL and self.attempt > 0
+        last = self.notes.attempts[-1]
+        spent = last.number - (last.ended in _GIVEN_BACK)
+        return self.status not in TERMINAL and self.attempt > spent
 
     @property
     def ended_running(self) -> bool:

@@ -121,9 +121,7 @@ class Recovery:
             return False
         if status == RUNNING.value:
             return executor.traits.outlives
-        notes = job.notes
-        ended = notes.failures + notes.crashes + notes.given_back if notes is not None else 0
-        return job.run == ended + 1  # it was claimed, and had not begun
+        return job.run_is_open  # it was claimed, and had not begun
 
     def _set_apart(self, job: StoredJob, now: float) -> None:
         """Have ``job`` pass the gate of those that have one crash left."""

@@ -477,6 +477,69 @@ def test_a_task_whose_loop_closes_before_it_looks_ends(gate):
             handle.result(timeout=5)
 
 
+@pytest.fixture
+def closing_loop():
+    """A loop that is run by hand, round by round, and was never told to cancel anything."""
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def one_round(loop):
+    """Have what is posted to the loop called, and nothing that comes of it."""
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_a_task_whose_loop_closes_under_it_ends(gate, closing_loop, rounds, caplog):
+    """It was delivered there, or looked at, or it has begun."""
+
+    async def submits():
+        return tm.submit(task(forever).options(after=[ext]))
+
+    with TaskManager() as tm:
+        ext = tm.external("door")
+        handle = closing_loop.run_until_complete(submits())
+        started = tm.submit(task(gate).options(after=[ext]))
+        ext.complete()
+        gate.wait_for()
+        gate.open()
+        started.result(timeout=5)
+        for _ in range(rounds):
+            one_round(closing_loop)
+        closing_loop.close()
+        with pytest.raises(Exception, match="event loop that is closed"):
+            handle.result(timeout=5)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
+def test_what_a_thread_has_awaited_ends_with_its_loop(closing_loop, rounds, caplog):
+    """It was posted there, or looked at, or it has begun."""
+    posted = threading.Event()
+    post = closing_loop.call_soon_threadsafe
+
+    def posts(*args, **options):
+        post(*args, **options)
+        posted.set()
+
+    closing_loop.call_soon_threadsafe = posts
+
+    async def submits():
+        return tm.submit(lambda: forever())
+
+    with TaskManager() as tm:
+        handle = closing_loop.run_until_complete(submits())
+        assert posted.wait(60)
+        for _ in range(rounds):
+            one_round(closing_loop)
+        closing_loop.close()
+        with pytest.raises(Exception, match="event loop that is closed"):
+            handle.result(timeout=5)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
 def test_one_manager_in_several_loops_one_after_another():
     tm = TaskManager()
 

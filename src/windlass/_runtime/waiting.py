@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.outcome import Lost, Ok
 from .._core.states import RUNNING
 from ..errors import StoreError
+from .errand import Errand
 from .handle import TaskHandle, error_of
 from .nested import NestedWait
 from .parts import Parts, closed_error
@@ -80,32 +81,13 @@ class Waiting(Parts):
 
     def await_on_loop(self, run: Run, awaitable: Any) -> Any:
         """Have what a function in a thread returned awaited on the loop it belongs to."""
-
-        async def awaited() -> tuple[Any, BaseException | None]:
-            try:
-                return await awaitable, None
-            except asyncio.CancelledError:
-                raise
-            except BaseException as error:  # noqa: BLE001  # it is the task's, not the loop's
-                return None, error
-
-        coroutine = awaited()
+        closed = f"{run.job.label} was submitted on an event loop that is closed now"
+        errand = Errand(run.loop or self.home_loop(), awaitable, closed)
+        run.when_stopped(errand.cancel)
         try:
-            future = asyncio.run_coroutine_threadsafe(coroutine, run.loop or self.home_loop())
-        except RuntimeError:
-            coroutine.close()
-            getattr(awaitable, "close", int)()  # or Python would warn that it was never awaited
-            raise RuntimeError(
-                f"{run.job.label} was submitted on an event loop that is closed now"
-            ) from None
-        run.when_stopped(future.cancel)
-        try:
-            result, error = future.result()
+            return errand.result()
         except CancelledError:
             raise asyncio.CancelledError from None
-        if error is not None:
-            raise error
-        return result
 
     def attend(self) -> None:
         """Ask those who wait for a state of the whole whether it has come; after every turn."""

@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .._core.outcome import Again, Cancelled, Err, Ok
+from .closing import WhenClosed, bury, post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .._core.pools import Traits
     from ..ports import Call, Report
@@ -70,11 +72,8 @@ class LaneExecutor:
             if loop is home:
                 self._lanes_of(loop).feed(batch)
                 continue
-            delivery = _Delivery(self._lanes_of(loop), batch, self._report)
-            try:
-                loop.call_soon_threadsafe(delivery)
-            except RuntimeError:
-                self._lanes.pop(loop)
+            arrive = partial(self._lanes_of(loop).arrive, batch)
+            post(loop, arrive, partial(_report_closed, self._report, batch))
 
     def stop(self, call: Call) -> None:
         loop = call.loop or self._home
@@ -87,7 +86,7 @@ class LaneExecutor:
             try:
                 loop.call_soon_threadsafe(lanes.stop, call)
             except RuntimeError:
-                self._report(call, Err(_closed_loop(call), raised=False))
+                pass  # it is closed, and the call was reported
 
     def close(self) -> None:
         for loop, lanes in self._lanes.items():
@@ -112,30 +111,10 @@ class LaneExecutor:
         return lanes
 
 
-def _closed_loop(call: Call) -> RuntimeError:
-    return RuntimeError(
-        f"{call.name} [{call.task_id}] was submitted on an event loop that is closed now"
-    )
-
-
-class _Delivery:
-    """Calls on their way to another loop: fed to its lanes, or reported if it drops them.
-
-    A loop that is closed forgets what it was to call, without a word to anybody.
-    """
-
-    def __init__(self, lanes: Lanes, calls: Sequence[Call], report: Report) -> None:
-        self._lanes = lanes
-        self._calls = calls
-        self._report = report
-
-    def __call__(self) -> None:
-        calls, self._calls = self._calls, ()
-        self._lanes.feed(calls)
-
-    def __del__(self) -> None:
-        for call in self._calls:
-            self._report(call, Err(_closed_loop(call), raised=False))
+def _report_closed(report: Report, calls: Iterable[Call]) -> None:
+    for call in calls:
+        message = f"{call.name} [{call.task_id}] was submitted on an event loop that is closed now"
+        report(call, Err(RuntimeError(message), raised=False))
 
 
 class _Stopped:
@@ -163,6 +142,13 @@ class Lanes:
         self._inline = False
         self._burst = 1
         self._dismissed = False
+        self._when_closed: WhenClosed | None = None
+
+    def arrive(self, calls: Sequence[Call]) -> None:
+        """Run ``calls`` soon on this loop, which may be closed at any time: it is not ours."""
+        if self._when_closed is None:
+            self._when_closed = WhenClosed(self._loop, self._loop_is_closed)
+        self.feed(calls)
 
     def feed(self, calls: Sequence[Call]) -> None:
         """Run ``calls`` soon."""
@@ -190,6 +176,8 @@ class Lanes:
     def dismiss(self) -> None:
         """Send the idle lanes away, and the busy ones when they are done."""
         self._dismissed = True
+        if self._when_closed is not None:
+            self._when_closed.forget()
         for spare in self._spare:
             if not spare.done():
                 spare.set_result(False)
@@ -227,6 +215,15 @@ class Lanes:
                 call = self._queue.popleft()
                 self._report(call, call.shut_down())
 
+    def _loop_is_closed(self) -> None:
+        """What is queued never begins, and what is suspended never goes on: end them all."""
+        queue, lanes = list(self._queue), list(self._tasks)
+        self._queue.clear()
+        self._tasks.clear()
+        _report_closed(self._report, queue)
+        for lane in lanes:
+            bury(lane)
+
     async def _lane(self) -> None:
         me = asyncio.current_task()
         queue, report = self._queue, self._report
@@ -239,7 +236,7 @@ class Lanes:
                     ended = call.begin()
                     outcome = ended if isinstance(ended, _OUTCOMES) else await ended
                 except GeneratorExit:  # the loop is gone, and this lane is collected
-                    report(call, Err(_closed_loop(call), raised=False))
+                    _report_closed(report, [call])
                     raise
                 stopped = call.place is not me
                 call.place = None

@@ -8,12 +8,15 @@ from time import monotonic, sleep
 import pytest
 from redis_server import RedisServer
 
+from ailf.messaging import _locks
 from ailf.messaging.redis import RedisClient, RedisConfig, RedisLock, RedisRateLimiter
 
 HOLDER = """
 import sys
+from ailf.messaging import _locks
 from ailf.messaging.redis import RedisClient, RedisConfig, RedisLock
-lock = RedisLock("job", 5, RedisClient(RedisConfig(port=int(sys.argv[1]))))
+_locks._SETTLING = 3
+lock = RedisLock("job", 30, RedisClient(RedisConfig(port=int(sys.argv[1]))))
 print(lock.acquire(), flush=True)
 sys.stdin.readline()
 print(lock.held, flush=True)
@@ -37,10 +40,17 @@ def lock_of(server, name="job", expire=10.0):
 
 
 @pytest.fixture(scope="module")
-def settled(standing_server):
-    """In the first seconds of a server's life a lock takes until they are over."""
+def settled(standing_server, redis_program, tmp_path_factory):
+    """In the first seconds of a server's life a lock takes until they are over.
+
+    A second one, which a test is to kill, lives through them beside the first.
+    """
+    doomed = RedisServer(redis_program, tmp_path_factory.mktemp("doomed"), durable=False)
+    doomed.start()
     assert lock_of(standing_server, "first").acquire()
     gc.collect()
+    yield doomed
+    doomed.kill()
 
 
 @pytest.fixture
@@ -74,12 +84,18 @@ def test_a_second_acquire_does_not_lose_the_token(server):
 
 
 def test_it_waits_as_often_as_it_is_told(server):
-    mine, yours = lock_of(server), lock_of(server)
-    mine.acquire()
-    threading.Timer(0.3, mine.release).start()
-    began = monotonic()
-    assert yours.acquire(retry=100, retry_delay=0.02)
-    assert 0.2 < monotonic() - began < 2
+    yours = lock_of(server)
+    redis = yours.client.client
+    redis.set("lock:job", "somebody else's")
+
+    def tries():
+        return redis.info("commandstats")["cmdstat_eval"]["calls"]
+
+    before = tries()
+    assert yours.acquire(retry=3, retry_delay=0.01) is False
+    assert tries() == before + 4
+    threading.Timer(0.1, redis.delete, ["lock:job"]).start()
+    assert yours.acquire(retry=100_000, retry_delay=0.01) is True
     yours.release()
 
 
@@ -96,34 +112,48 @@ def test_the_context(server):
     mine.release()
 
 
+def wait_for_its_renewal(lock):
+    left = lock.client.client.pttl(lock.lock_name)
+    while (now := lock.client.client.pttl(lock.lock_name)) <= left:
+        left = now
+        sleep(0.01)
+
+
 def test_it_is_renewed_while_it_is_held(server):
-    mine, yours = lock_of(server, expire=0.3), lock_of(server)
+    mine, yours = lock_of(server, expire=30), lock_of(server)
     assert mine.acquire()
-    sleep(1)
+    wait_for_its_renewal(mine)
     assert yours.acquire(retry=0) is False
     assert mine.held
     assert mine.release()
 
 
 def test_a_lock_that_nobody_has_in_hand_expires(server):
-    lost = lock_of(server, expire=0.2)
+    lost = lock_of(server, expire=30)
     assert lost.acquire()
-    sleep(0.3)
-    assert lost.held, "it was renewed"
+    wait_for_its_renewal(lost)
+    (keeper,) = (thread for thread in threading.enumerate() if thread.name == "ailf-lock")
     del lost
     gc.collect()
-    yours = lock_of(server)
-    assert yours.acquire(retry=100, retry_delay=0.05)
-    yours.release()
+    keeper.join()
+    take_what_nobody_renews(server)
 
 
 def test_the_lock_of_a_killed_process_expires(server, other_process):
-    holder = other_process(HOLDER.replace('"job", 5', '"job", 0.4'), server.port)
+    holder = other_process(HOLDER, server.port)
     assert holder.stdout.readline() == "True\n"
+    holder.kill()
+    holder.wait()
+    take_what_nobody_renews(server)
+
+
+def take_what_nobody_renews(server):
+    """The lock was to expire in seconds; it is told to do so in milliseconds, and does."""
     yours = lock_of(server)
     assert yours.acquire(retry=0) is False
-    holder.kill()
-    assert yours.acquire(retry=100, retry_delay=0.05)
+    assert 0 < yours.client.client.pttl("lock:job") <= 30_000
+    yours.client.client.pexpire("lock:job", 100)
+    assert yours.acquire(retry=1000, retry_delay=0.05)
     yours.release()
 
 
@@ -144,20 +174,18 @@ def test_two_processes_and_eight_threads_count_together(server, other_process):
         thread.start()
     for thread in threads:
         thread.join()
-    assert other.wait(30) == 0
+    assert other.wait() == 0
     assert client.get("counter") == "300"
     client.close()
 
 
 def test_a_lock_that_was_taken_away_says_so(server, caplog):
-    mine = lock_of(server, expire=0.6)
+    mine = lock_of(server, expire=30)
     assert mine.acquire()
     mine.client.set("lock:job", "somebody else's")
-    deadline = monotonic() + 5
-    while mine.held and monotonic() < deadline:
+    while "lost the lock lock:job" not in caplog.text:
         sleep(0.02)
     assert not mine.held
-    assert "lost the lock lock:job" in caplog.text
     assert mine.release() is False
     assert mine.client.get("lock:job") == "somebody else's"
 
@@ -184,7 +212,8 @@ def mortal_servers(redis_program, tmp_path):
         server.kill()
 
 
-def test_it_is_not_held_twice_when_the_server_is_killed(mortal_servers, other_process):
+def test_it_is_not_held_twice_when_the_server_is_killed(mortal_servers, other_process, monkeypatch):
+    monkeypatch.setattr(_locks, "_SETTLING", 3)  # a holder on a busy machine may be late
     holders = [other_process(HOLDER, server.port) for server in mortal_servers]
 
     def kill(server, holder):
@@ -204,17 +233,14 @@ def test_it_is_not_held_twice_when_the_server_is_killed(mortal_servers, other_pr
         list(both.map(kill, mortal_servers, holders))
 
 
-def test_a_holder_without_a_server_loses_it_in_time(redis_program, tmp_path, caplog):
-    server = RedisServer(redis_program, tmp_path, durable=False)
-    server.start()
-    lock, other = lock_of(server, expire=1), lock_of(server, "other", expire=60)
+def test_a_holder_without_a_server_loses_it_in_time(settled, caplog):
+    lock, other = lock_of(settled, expire=1), lock_of(settled, "other", expire=600)
     assert lock.acquire()
     assert other.acquire()
-    server.kill()
+    settled.kill()
     sleep(1.1)
     assert not lock.held
-    deadline = monotonic() + 10
-    while "lost the lock lock:job" not in caplog.text and monotonic() < deadline:
+    while "lost the lock lock:job" not in caplog.text:
         sleep(0.02)
     assert lock.release() is False
     assert other.held, "the server may come back with it"
@@ -227,24 +253,27 @@ def test_a_holder_without_a_server_loses_it_in_time(redis_program, tmp_path, cap
 
 
 def test_never_more_than_the_rate(server):
-    limiter = RedisRateLimiter(
-        "api", rate=5, period=0.5, redis_client=RedisClient(RedisConfig(port=server.port))
-    )
+    client = RedisClient(RedisConfig(port=server.port))
+    limiter = RedisRateLimiter("api", rate=5, period=600, redis_client=client)
     assert [limiter.is_allowed("user") for _ in range(8)] == [True] * 5 + [False] * 3
     assert limiter.is_allowed("another user")
-    deadline = monotonic() + 5
-    while not limiter.is_allowed("user"):
-        assert monotonic() < deadline
+
+
+def test_after_its_period_it_is_allowed_again(server):
+    client = RedisClient(RedisConfig(port=server.port))
+    limiter = RedisRateLimiter("api", rate=1, period=0.2, redis_client=client)
+    for _ in range(3):
+        while not limiter.is_allowed("user"):
+            pass
 
 
 def test_never_more_than_the_rate_in_any_window_from_eight_threads(server):
     client = RedisClient(RedisConfig(port=server.port))
     limiter = RedisRateLimiter("api", rate=20, period=0.3, redis_client=client)
     allowed = []
-    deadline = monotonic() + 1.5
 
     def ask():
-        while monotonic() < deadline:
+        while len(allowed) < 70:
             before = monotonic()
             if limiter.is_allowed("all"):
                 allowed.append((before, monotonic()))
@@ -259,7 +288,6 @@ def test_never_more_than_the_rate_in_any_window_from_eight_threads(server):
     for start, _ in allowed:
         inside = [1 for before, after in allowed if start <= before and after < start + 0.3]
         assert len(inside) <= 20
-    assert len(allowed) >= 60
     client.close()
 
 

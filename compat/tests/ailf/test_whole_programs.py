@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from time import monotonic
 
 LEAVING = """
 import asyncio, sys
@@ -28,7 +27,8 @@ async def main():
         print(channel, message)
     await listener.subscribe("news", handle)
     id = await manager.submit(asyncio.sleep(3600))
-    await asyncio.sleep(0.05)
+    while manager.get_task_info(id).status.value != "running":
+        await asyncio.sleep(0)
     print(manager.get_task_info(id).status.value, flush=True)
     await listener.unsubscribe_all()
     await redis.disconnect()
@@ -40,11 +40,9 @@ print("left", flush=True)
 
 def test_a_program_ends_whatever_it_leaves_behind(server):
     program = [sys.executable, "-c", LEAVING, str(server.port)]
-    began = monotonic()
-    ran = subprocess.run(program, capture_output=True, text=True, timeout=40, check=True)
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout == "running\nleft\n"
     assert "Traceback" not in ran.stderr
-    assert monotonic() - began < 15
 
 
 NEIGHBOURS = """

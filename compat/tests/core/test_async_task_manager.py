@@ -21,7 +21,7 @@ from core.task import (
     task_manager,
 )
 
-SOON = 20
+SOON = 60
 
 
 def add(a, b=0, **more):

@@ -18,7 +18,7 @@ from core.task_management import AsyncExecutor, Task, TaskManager
 
 THREADS = 8
 ALL = range(int(os.environ.get("WINDLASS_CROWD", "2000")))
-SOON = 50
+SOON = 60
 
 
 def same(n):

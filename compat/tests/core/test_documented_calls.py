@@ -12,7 +12,7 @@ from core.task import task_bridge, task_manager
 from core.task.unified_manager import unified_task_manager
 from core.task_management import TaskManager
 
-SOON = 20
+SOON = 60
 pytestmark = pytest.mark.filterwarnings("ignore:core[.].* is deprecated:DeprecationWarning")
 
 

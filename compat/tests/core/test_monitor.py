@@ -10,7 +10,7 @@ from windlass import DuplicateTaskError
 from core.task import TaskMonitor, task_monitor
 from core.task.monitor import TaskMonitor as SameMonitor
 
-SOON = 20
+SOON = 60
 
 
 def test_reports_and_what_they_amount_to(new, tmp_path):

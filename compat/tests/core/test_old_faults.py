@@ -16,7 +16,7 @@ from core.task import AsyncTaskManager, TaskBridge, TaskMonitor
 from core.task.unified_manager import UnifiedTaskManager
 from core.task_management import SequentialExecutor, Task, TaskManager
 
-SOON = 20
+SOON = 60
 
 
 def double(x):

@@ -11,7 +11,7 @@ from windlass import TaskDependencyError, TaskError
 from core._engine import Engine
 from core.task import TaskBridge
 
-SOON = 20
+SOON = 60
 
 
 def add(a, b=0, **more):

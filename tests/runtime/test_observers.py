@@ -488,8 +488,9 @@ async def test_the_watchdog_names_the_task_the_file_and_the_line_that_block_the_
 
     class Tell(logging.Handler):
         def emit(self, record):
-            messages.append(record.getMessage())
-            told.set()
+            if "culprit" in record.getMessage():  # before it a busy machine may have stood still
+                messages.append(record.getMessage())
+                told.set()
 
     async def inner():
         blocks_the_loop(told)
@@ -515,11 +516,14 @@ async def test_the_watchdog_names_the_task_the_file_and_the_line_that_block_the_
 @on_a_loop
 async def test_the_watchdog_says_nothing_of_those_who_await_or_have_a_thread(caplog, gate):
     async with TaskManager(watchdog=0.01) as tm:
-        thread = tm.submit(gate)
+        door = Door()
+        thread, awaits = tm.submit(gate), tm.submit(door)
         await asyncio.sleep(0.1)
         gate.open()
-        await thread
-    assert "blocks the event loop" not in caplog.text
+        door.open()
+        await tm.gather(thread, awaits)
+    # On a busy machine the loop may have stood still: but none of the two is said to be why.
+    assert not [record for record in caplog.records if record.getMessage().startswith("task ")]
 
 
 @on_a_loop

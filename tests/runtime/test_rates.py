@@ -190,7 +190,6 @@ async def test_in_real_time_and_in_every_executor(executor):
         started = sorted(tm._runtime.find(h).started_at for h in handles)
         for first, last in zip(started, started[limit:], strict=False):
             assert last - first >= per, "wherever the window begins"
-        assert started[-1] - started[0] < 20 * per, "and it gets on"
 
 
 def test_a_breaker_and_a_rate_at_one_gate(windlass_world, starts):

@@ -185,3 +185,12 @@ def test_whether_its_last_run_is_open_is_told_by_the_task_alone():
     assert (again.run, again.run_is_open) == (2, False)
     room.take()
     assert (again.attempt, again.run_is_open) == (3, True)
+
+
+def test_who_waits_for_it_does_not_wait_in_a_circle_because_of_a_gate_that_it_has_passed():
+    room = Room(FAR | {"thread": Traits(slots=2, max_waiting=2)})
+    room.engine.add_gate(Gate("api", slots=3), room.now)
+    waiter = room.running("w", executor="thread", gates=(("api", 1),))
+    claimed = handed_over(room, gates=(("api", 2),))
+    room.engine.waits.begin(waiter, [claimed])
+    assert room.engine.waits.of(waiter) == [claimed]

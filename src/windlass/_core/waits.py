@@ -155,7 +155,7 @@ class Waits:
 
     def _gate_between(self, task: Task, holder: Task) -> str | None:
         """The gate that keeps ``task`` waiting for ``holder``, if it is that."""
-        if task.status not in {PENDING, WAITING} or holder in task.dependencies:
+        if not _has_gates_ahead(task) or holder in task.dependencies:
             return None
         gates = (gate for gate, _ in self._slots.turnstiles.of(task))
         return next((gate.name for gate in gates if (holder, holder.run) in gate.holders), None)
@@ -188,7 +188,7 @@ class Waits:
     def _perhaps_blocked_by(self, task: Task) -> list[Task]:
         """What ``task`` waits for, and who holds what it needs."""
         behind = list(self._blocked_by(task))
-        if task.status in {PENDING, WAITING}:
+        if _has_gates_ahead(task):
             for gate, _ in self._slots.turnstiles.of(task):
                 behind += [holder for holder, _ in gate.holders]
         return behind
@@ -197,7 +197,7 @@ class Waits:
         """Whether ``task`` cannot go on if all of ``stuck`` cannot."""
         if any(other in stuck for other in self._blocked_by(task)):
             return True
-        if task.status not in {PENDING, WAITING}:
+        if not _has_gates_ahead(task):
             return False
         for gate, weight in self._slots.turnstiles.of(task):
             kept = sum(held for (holder, _), held in gate.holders.items() if holder in stuck)
@@ -217,3 +217,8 @@ class Waits:
                 for other in takewhile(lambda other: other is not task, line):
                     if (-other.spec.priority, other.queued_at) <= (-task.spec.priority, joined):
                         yield other
+
+
+def _has_gates_ahead(task: Task) -> bool:
+    """Whether ``task`` has yet to pass its gates; what was handed over has, though it is PENDING."""
+    return task.status in {PENDING, WAITING} and not task.run_is_open

@@ -194,3 +194,39 @@ def test_who_waits_for_it_does_not_wait_in_a_circle_because_of_a_gate_that_it_ha
     claimed = handed_over(room, gates=(("api", 2),))
     room.engine.waits.begin(waiter, [claimed])
     assert room.engine.waits.of(waiter) == [claimed]
+
+
+def recovered(room, expires, **standing):
+    task = room.make("a", executor="far", expires=expires)
+    for what, value in standing.items():
+        setattr(task, what, value)
+    task.noted.given_back = task.run
+    room.later(expires + 1)  # while there was no manager
+    room.engine.restore(task, room.now)
+    return task
+
+
+def test_what_an_earlier_life_handed_over_is_not_too_late_before_its_news_are_heard():
+    room = Room(FAR)
+    task = recovered(room, expires=5, run=1)
+    assert room.take() == ["a"]
+    assert room.engine.begin(task, 2, room.now)
+    room.later(60)
+    assert task.status is RUNNING
+
+
+def test_what_an_earlier_life_handed_over_and_nobody_began_expires_all_the_same():
+    room = Room(FAR)
+    task = recovered(room, expires=5, run=1)
+    room.take()
+    room.later(9)
+    assert task.status is PENDING
+    room.later(2)
+    assert task.status is CANCELLED
+
+
+def test_what_had_begun_in_an_earlier_life_does_not_expire():
+    room = Room(FAR)
+    task = recovered(room, expires=5, run=1, started_at=100.0)
+    room.later(60)
+    assert task.status is PENDING

@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from .change import Transition
     from .outcome import Outcome
 
+BENEFIT_SECONDS = 10.0
+"""How long it is not too late for what an earlier life handed over: it may have begun meanwhile."""
+
 _PURPOSES: tuple[Purpose, ...] = ("due", "timeout", "total_timeout", "expires", "grace")
 
 
@@ -134,8 +137,11 @@ class Lifecycle:
         if spec.timed:
             if spec.total_timeout is not None:
                 self.timers.set((task, "total_timeout"), task.created_at + spec.total_timeout)
-            if spec.expires is not None and (before is not None or not task.run):
-                self.timers.set((task, "expires"), task.created_at + spec.expires)
+            if spec.expires is not None and (before is not None or not task.started_at):
+                too_late = task.created_at + spec.expires
+                if before is None and task.run:
+                    too_late = max(too_late, now + BENEFIT_SECONDS)
+                self.timers.set((task, "expires"), too_late)
         if doomed_by is not None:
             self._doomed.append((task, doomed_by))
             self._fall(now)

@@ -48,7 +48,7 @@ def has_anchor(page, anchor):
 
 def run_snippets(page, *options):
     command = [sys.executable, *options, DOCS / "run.py", page]
-    return subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def in_a_new_python(code, *options):
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -291,14 +291,14 @@ def test_it_works_without_any_extra():
 
     with TaskManager() as tm:
         results = [
-            tm.submit(double, 1).result(timeout=20),
-            tm.submit(sorted, [2, 1]).result(timeout=20),
-            tm.submit(task(len, executor="process"), "abc").result(timeout=20),
-            tm.gather(*tm.map(double, [1, 2])).result(timeout=20),
-            tm.graph({"a": call(double, 2), "b": call(double, ref("a"))})["b"].result(timeout=20),
+            tm.submit(double, 1).result(timeout=60),
+            tm.submit(sorted, [2, 1]).result(timeout=60),
+            tm.submit(task(len, executor="process"), "abc").result(timeout=60),
+            tm.gather(*tm.map(double, [1, 2])).result(timeout=60),
+            tm.graph({"a": call(double, 2), "b": call(double, ref("a"))})["b"].result(timeout=60),
         ]
         with tm.group() as group:
-            results.append(group.submit(double, 5).result(timeout=20))
+            results.append(group.submit(double, 5).result(timeout=60))
         tm.draw(format="text"), tm.get_metrics(), tm.list_tasks()
     print(json.dumps(results))
     """

@@ -64,14 +64,14 @@ class Cable:
         """Take it away."""
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
-        self._threads[0].join(10)  # who comes now is refused
+        self._threads[0].join(60)  # who comes now is refused
         with self._lock:
             ends = list(self._ends)
         for end in ends:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
         self._server.close()
 
     def _run(self, what, *given: socket.socket) -> None:

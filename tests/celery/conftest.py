@@ -15,7 +15,7 @@ from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
 
 _HERE = Path(__file__).parent
 _READY = " ready."
-_PATIENCE = 15
+_PATIENCE = 60
 
 
 @pytest.fixture(scope="session")

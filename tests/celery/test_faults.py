@@ -14,7 +14,7 @@ from redis_server import RedisServer
 from windlass import TaskCrashedError, TaskError, TaskManager
 from windlass.testing.contracts.gate import Gate
 
-LIMIT = 30.0
+LIMIT = 60.0
 QUEUE = {"celery": {"queue": "own"}}
 
 
@@ -257,7 +257,7 @@ def test_a_wrong_password_is_told_at_once(program, own_server):
         TaskManager(executors={"celery": CeleryExecutor(app_at(url))}) as manager,
         pytest.raises(TaskError, match="could not be handed over") as caught,
     ):
-        manager.submit(program.add, 1).result(5)
+        manager.submit(program.add, 1).result(60)
     assert "wrong@" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from windlass import SerializationError, TaskManager
 from windlass.observe import TaskFile
 from windlass.testing.contracts.gate import Gate
 
-LIMIT = 30.0
+LIMIT = 60.0
 PROGRAM = """
 import sys
 import far_program
@@ -27,7 +27,7 @@ executor = CeleryExecutor(far_program.app, name="kept", slots=10)
 with TaskManager(file, executors={"celery": executor}) as manager:
     for n in range(count):
         visit = far_program.visit_and_tell.options(key=f"visit {n}")
-        manager.enqueue(visit, (host, port)).result(30)
+        manager.enqueue(visit, (host, port)).result(60)
     print("submitted", flush=True)
 """
 

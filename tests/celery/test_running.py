@@ -12,7 +12,7 @@ from windlass.codecs import MsgpackCodec
 from windlass.testing.contracts import errands
 from windlass.testing.contracts.gate import Gate
 
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_options_that_celery_refuses_fail_the_task_at_once(manager, program):
     bad = program.add.options(metadata={"celery": {"serializer": "none"}})
     handles = [manager.submit(asked, 1) for asked in (bad, program.add)]
     with pytest.raises(TaskError, match=r"add \[.*\] cannot be sent to a worker: .*serializer"):
-        handles[0].result(5)
+        handles[0].result(60)
     assert handles[1].result(LIMIT) == 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from windlass import Retry, SerializationError, TaskCancellationError, TaskManager, task
 from windlass.testing.contracts.gate import Gate
 
-LIMIT = 30.0
+LIMIT = 60.0
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def python(*args, cwd, **env):
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=40,
+        timeout=60,
         check=False,
     )
 

@@ -56,7 +56,7 @@ def _serve():
     for line in sys.stdin:
         command = fork.Process(target=_command, kwargs=json.loads(line))
         command.start()
-        command.join(40)
+        command.join(60)
         command.kill()  # which nobody notices who has ended
         command.join()
         print(command.exitcode, flush=True)  # noqa: T201

@@ -357,7 +357,7 @@ def test_a_program_that_dies_before_it_answers(led):
         while not look.state().requests:
             assert asking.poll() is None
         program.kill()
-        assert asking.communicate(timeout=20)[0] == "later: cancelled\n"
+        assert asking.communicate(timeout=60)[0] == "later: cancelled\n"
     assert statuses(folder) == {**AFTER_A_CRASH, "later": "cancelled"}
 
 

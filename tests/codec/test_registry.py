@@ -137,7 +137,7 @@ def test_a_class_of_a_script_is_known_by_its_file(tmp_path):
         """)
     )
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=True
     )
     assert b"shop.Order" in bytes.fromhex(done.stdout)
 
@@ -349,7 +349,7 @@ def test_nothing_is_imported_before_it_is_needed():
         assert "msgspec" in sys.modules
         assert "pydantic" not in sys.modules
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=30, check=True)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], timeout=60, check=True)
 
 
 def test_the_names_of_the_package():

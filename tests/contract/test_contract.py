@@ -28,7 +28,7 @@ def report():
     nodes = [f"{file}::TestSound", *(f"{file}::{name}::{test}" for name, test in BROKEN.items())]
     options = ["-rA", "--tb=line", "-p", "no:cacheprovider", "-p", "no:hypothesispytest"]
     command = [sys.executable, "-m", "pytest", *options, *nodes]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=55).stdout
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60).stdout
 
 
 def test_a_sound_executor_keeps_it(report):

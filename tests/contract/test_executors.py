@@ -56,7 +56,7 @@ def whole_pool():
 
     def get():
         try:
-            pools[-1].submit(int).result(30)
+            pools[-1].submit(int).result(60)
         except (IndexError, BrokenExecutor):
             pools.append(ProcessPoolExecutor(2, mp_context=get_context("spawn")))
         return pools[-1]

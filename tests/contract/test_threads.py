@@ -49,7 +49,7 @@ def test_a_stopped_call_takes_its_place_until_it_returns(executor):
     assert call.interrupted
     assert (executor.capacity, executor.left_behind()) == (1, ["errand [t1]"])
     call.told.set()
-    assert executor.reports.get(timeout=10) is call
+    assert executor.reports.get(timeout=60) is call
     assert (executor.capacity, executor.left_behind()) == (2, [])
 
 
@@ -60,10 +60,10 @@ def test_a_stop_and_a_return_at_the_same_moment(executor):
         for number in range(300):
             call = Errand(number)
             executor.start([call])
-            assert call.begun.wait(10)
+            assert call.begun.wait(60)
             call.told.set()
             executor.stop(call)
-            assert executor.reports.get(timeout=10) is call
+            assert executor.reports.get(timeout=60) is call
             assert executor.figures() == {"abandoned": 0}
     finally:
         sys.setswitchinterval(usual)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from claim_faults import CLAIM_FAULTS
 from gate_faults import GATE_FAULTS
 
 from windlass._core import engine, lifecycle
@@ -37,7 +38,7 @@ def test_a_history_is_plain_data_that_can_be_played_again():
     told: list[str] = []
     for seed in range(50):
         play(simulate(seed).history, told.append)
-    for words in ("submit", "the pump turns", "reports", "-> running", "waits for", "cancel"):
+    for words in ("submit", "the pump turns", "reports", "-> running", "waits for", "cancel", "has begun"):
         assert any(words in line for line in told), words
 
 
@@ -190,6 +191,7 @@ FAULTS = [
     end_twice,
     forget_the_unfinished,
     *GATE_FAULTS,
+    *CLAIM_FAULTS,
 ]
 
 

@@ -22,5 +22,5 @@ def no_thread_left_behind():
     ours = [thread for thread in threading.enumerate() if thread not in before]
     for thread in ours:
         if thread.name.startswith("windlass-"):
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()

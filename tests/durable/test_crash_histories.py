@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from windlass._core.engine import Engine
-from windlass._runtime import desk, recovery
+from windlass._core.lifecycle import Lifecycle
+from windlass._runtime import desk, keeping, recovery
 from windlass._runtime.durable import Durable
+from windlass._runtime.follower import Follower
 from windlass._runtime.journal import Journal
 from windlass._runtime.pump import Pump
 from windlass.stores.memory import MemoryStore
@@ -154,6 +156,50 @@ def forget_what_is_not_stored(patch):
     patch.setattr(Engine, "forget_old", lambda self, now, may_go=None: forget_old(self, now))
 
 
+def count_timeouts_from_before_the_start(patch):
+    patch.setattr(Engine, "stores_first", property(lambda self: False, lambda self, _: None))
+
+
+def forget_when_a_task_was_asked_for(patch):
+    patch.setattr(Engine, "restore", _restore_as_new(Engine.restore))
+
+
+def _restore_as_new(restore):
+    def renewed(self, task, now, verdict=None):
+        task.created_at = now
+        restore(self, task, now, verdict)
+
+    return renewed
+
+
+def let_nothing_expire(patch):
+    ring = Lifecycle._ring
+    patch.setattr(
+        Lifecycle,
+        "_ring",
+        lambda self, task, what, now: what == "expires" or ring(self, task, what, now),
+    )
+
+
+def forget_what_is_needed(patch):
+    patch.setattr(keeping, "needed", lambda tasks: set())
+
+
+def forget_too_early(patch):
+    ended = MemoryStore.ended
+    patch.setattr(
+        MemoryStore,
+        "ended",
+        lambda self, before, *rest: ended(self, before + 5.0, *rest[:3], rest[3] + 5.0)
+        if rest[3:] and rest[3] is not None
+        else ended(self, before + 5.0, *rest),
+    )
+
+
+def let_clients_wait_for_what_is_forgotten(patch):
+    patch.setattr(Follower, "_is_handled", lambda self, job: False)
+
+
 FAULTS = {
     announce_before_the_commit: 0,
     start_before_the_commit: 0,
@@ -170,6 +216,12 @@ FAULTS = {
     forget_steps: 15,
     refuse_what_was_acknowledged: 601,
     forget_what_is_not_stored: 416,
+    count_timeouts_from_before_the_start: 0,
+    forget_when_a_task_was_asked_for: 0,
+    let_nothing_expire: 0,
+    forget_what_is_needed: 0,
+    forget_too_early: 0,
+    let_clients_wait_for_what_is_forgotten: 0,
 }
 """Each with a seed whose history finds it out."""
 

@@ -141,7 +141,7 @@ async def test_the_lead_is_seen_without_a_trace(jobs, tmp_path):
 
 def test_a_look_cannot_write(jobs):
     with TaskManager(jobs) as tm:
-        tm.submit(add, 1).result(5)
+        tm.submit(add, 1).result(60)
     store = SqliteStore(jobs, look_only=True)
     store.open()
     for do in (store.take_lead, store.shrink, lambda: store.write_note("x", "y")):

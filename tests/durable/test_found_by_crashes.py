@@ -11,6 +11,7 @@ from windlass.testing.simulation.crashes.steps import (
     Ask,
     Die,
     Do,
+    Forget,
     Open,
     Pass,
     PostAgain,
@@ -190,6 +191,62 @@ FORGETFUL = {
     ),
 }  # fmt: skip
 
+PRUNED = {
+    "what was retried is not forgotten for how it had ended": (
+        Setting(failed=4.0),
+        Open("A"), submit("A", Order("a")), *do("A", *STARTED), Report("A", "a", "fatal"),
+        *do("A", *STARTED), Pass(6.0), Ask("A", "a", "retry"), *do("A", "look", *STARTED),
+    ),
+    "nor for how it had ended before that, when it has failed anew": (
+        Setting(failed=4.0),
+        Open("A"), submit("A", Order("a"), Order("b"), Order("c", after=("a", "b"))),
+        *do("A", *STARTED), Report("A", "a", "fatal"), Report("A", "b", "fatal"),
+        *do("A", *STARTED), Pass(6.0), Ask("A", "a", "retry downstream"),
+        *do("A", "look", *STARTED),
+    ),
+    "what is being forgotten cannot be retried": (
+        Setting(),
+        Open("A"), submit("A", Order("a")), *do("A", *STARTED), Report("A", "a", "fatal"),
+        *do("A", *STARTED), Forget("A", "a"), Ask("A", "a", "retry"), *do("A", *STARTED),
+    ),
+    "nor can what depends on it": (
+        Setting(),
+        Open("A"), submit("A", Order("a"), Order("b", after=("a",))), *do("A", *STARTED),
+        Report("A", "a", "ok"), *do("A", *STARTED), Report("A", "b", "fatal"), *do("A", *STARTED),
+        Forget("A", "a"), Ask("A", "b", "retry"), *do("A", *STARTED),
+    ),
+    "nothing new depends on it": (
+        Setting(keep_count=0),
+        Open("A"), submit("A", Order("a")), *do("A", *STARTED), Report("A", "a", "ok"),
+        *do("A", *STARTED), Forget("A", "a"), submit("A", Order("b", after=("a",))),
+        *do("A", *STARTED),
+    ),
+    "what something depends on is not forgotten, whoever asks for that": (
+        Setting(),
+        Open("A"), submit("A", Order("a"), Order("b", after=("a",), with_results=True)),
+        *do("A", *STARTED), Report("A", "a", "ok"), *do("A", *STARTED), Forget("A", "a"),
+        Open("B"), Forget("B", "a"), *do("B", "attend"), *do("A", "look", *STARTED),
+    ),
+    "a client hears that what it waits for was forgotten": (
+        Setting(completed=0.0),
+        Open("A"), Open("B", role="client"), submit("B", Order("a")), *do("B", "attend"),
+        *do("A", "look", *STARTED), Report("A", "a", "ok"), *do("A", *STARTED), Pass(11.0),
+        *do("A", "look", *STARTED),
+    ),
+    "also if that gave way to another one": (
+        Setting(completed=0.0, keys=0.0),
+        Open("A"), submit("A", Order("a", key="k")), *do("A", *STARTED),
+        Open("B", role="client"), submit("B", Order("b", key="k")), *do("B", "attend"),
+        *do("A", "look"), Report("A", "a", "ok"), *do("A", *STARTED), Pass(11.0),
+        *do("A", "look", *STARTED),
+    ),
+    "a timeout does not begin before what has it, while the file is locked": (
+        Setting(),
+        Open("A"), submit("A", Order("a", timeout=1.5)), *do("A", "turn"), LOCKED,
+        Pass(6.0), *do("A", *STORED), WELL,
+    ),
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", HISTORIES)
 def test_it_keeps_every_law(name):
@@ -199,6 +256,12 @@ def test_it_keeps_every_law(name):
 @pytest.mark.parametrize("name", FORGETFUL)
 def test_it_keeps_every_law_where_nothing_is_remembered(name):
     play(History(Setting(keep_count=0), FORGETFUL[name]))
+
+
+@pytest.mark.parametrize("name", PRUNED)
+def test_it_keeps_every_law_where_something_is_forgotten_or_its_time_is_up(name):
+    setting, *steps = PRUNED[name]
+    play(History(setting, tuple(steps)))
 
 
 def test_what_fell_with_a_younger_task_is_found_by_the_next_life():

@@ -215,7 +215,7 @@ async def test_while_the_disk_takes_nothing_what_is_kept_is_bounded(jobs):
 
         def slow(epoch, batch):
             began.set()
-            assert may.wait(20)
+            assert may.wait(60)
             commit(epoch, batch)
 
         store.commit = slow
@@ -235,7 +235,7 @@ async def test_while_the_disk_takes_nothing_what_is_kept_is_bounded(jobs):
 def test_the_command_line_shows_it(jobs, capsys):
     with TaskManager(jobs, keep_lines=2) as tm:
         handle = tm.submit(talk, "one", "two", "three\nand more")
-        handle.result(20)
+        handle.result(60)
     look = TaskFile(jobs)
     assert texts(look.get_task_log(handle.id)) == ["two", "three\nand more"]
     assert texts(look.get_task_log(handle.id, since=2)) == ["three\nand more"]

@@ -30,7 +30,7 @@ def no_threads_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive(), thread
 
 
@@ -108,7 +108,7 @@ class Consumer:
         """Let it end in order; its exit code."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(20)
+        self._process.wait(60)
         return self._bury()
 
     def _bury(self) -> int:

@@ -56,7 +56,7 @@ def test_the_same_in_plain_code(subscribe, publish):
     heard = []
     with TaskManager() as manager:
         with subscribe(manager, "news", lambda text: heard.append(text)):
-            assert publish(manager, "news", b"plain").result(timeout=5) == 1
+            assert publish(manager, "news", b"plain").result(timeout=60) == 1
         assert heard == ["plain"]  # what was received is done before it is closed
 
 

@@ -106,9 +106,9 @@ def test_the_same_in_plain_code(listen, redis_client):
         assert listener.is_open
         with pytest.raises(TimeoutError):
             listener.join().result(timeout=0)
-        assert listener.stop().result(timeout=5) is None
+        assert listener.stop().result(timeout=60) is None
         assert not listener.is_open
-        listener.start().result(timeout=5)  # it can be opened again
+        listener.start().result(timeout=60)  # it can be opened again
         redis_client.xadd(STREAM, {"question": "y"})
         assert len(replies(redis_client, 2)) == 2
 

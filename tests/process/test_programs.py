@@ -34,7 +34,7 @@ def run_python(*args, **kwargs):
         [sys.executable, "-W", "error", *args],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=60,
         check=False,
         **kwargs,
     )

@@ -36,7 +36,7 @@ async def test_decorated_functions_travel_by_their_id():
 
 def test_without_an_event_loop():
     with TaskManager() as tm:
-        assert tm.submit(chores.double, 21).result(timeout=30) == 42
+        assert tm.submit(chores.double, 21).result(timeout=60) == 42
 
 
 @on_a_loop
@@ -162,7 +162,7 @@ def test_the_tasks_of_a_program(tmp_path, how):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=60,
         check=False,
     )
     assert (done.stdout, done.stderr) == ("42\n-1\n", "")
@@ -175,7 +175,7 @@ def test_the_tasks_of_a_prompt_are_refused(arguments):
         input=SCRIPT,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 1

@@ -241,7 +241,7 @@ async def test_in_real_time_and_in_every_executor(executor):
 
 def test_in_plain_code():
     with TaskManager(max_concurrent_tasks=Adaptive(1, 8, every=0.001, **BLIND)) as tm:
-        assert tm.gather(*tm.map(double, range(300))).result(timeout=20) == [
+        assert tm.gather(*tm.map(double, range(300))).result(timeout=60) == [
             2 * n for n in range(300)
         ]
 
@@ -277,7 +277,7 @@ WITHOUT_PSUTIL = """
         refused(lambda: setattr(tm.gate("g"), "slots", Adaptive()))
         refused(lambda: setattr(tm, "max_concurrent_tasks", Adaptive()))
         assert tm.gate("g").slots == 2
-        print(tm.gather(*tm.map(abs, range(-100, 0))).result(timeout=10)[0])
+        print(tm.gather(*tm.map(abs, range(-100, 0))).result(timeout=60)[0])
 """
 
 
@@ -290,7 +290,7 @@ def test_psutil_is_not_imported_for_those_who_have_no_such_limit():
         import sys
         from windlass import Gate, TaskManager
         with TaskManager(gates=[Gate("g", slots=2)]) as tm:
-            tm.submit(len, "abc").result(timeout=10)
+            tm.submit(len, "abc").result(timeout=60)
         assert "psutil" not in sys.modules
     """
     python(code)

@@ -61,7 +61,7 @@ async def test_register_and_execute():
 def test_from_plain_code():
     with TaskManager() as tm:
         id = tm.register_task("x", double, 4)
-        assert tm.execute_task(id).result(timeout=5) == 8
+        assert tm.execute_task(id).result(timeout=60) == 8
         assert tm.cancel_task(id) is False
 
 

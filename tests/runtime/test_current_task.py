@@ -147,8 +147,8 @@ async def test_context_variables_travel_from_the_submitter_to_the_task(executor)
 def test_context_variables_travel_from_plain_code_too():
     with TaskManager() as tm:
         language.set("fr")
-        assert tm.submit(language.get).result(timeout=5) == "fr"
-        assert tm.submit(on("async", language.get)).result(timeout=5) == "fr"
+        assert tm.submit(language.get).result(timeout=60) == "fr"
+        assert tm.submit(on("async", language.get)).result(timeout=60) == "fr"
 
 
 # -- children ------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def windlass_threads():
     """The names of our threads, but for those that are just leaving."""
     ours = [t for t in threading.enumerate() if t.name.startswith("windlass-")]
     for thread in ours:
-        thread.join(1)
+        thread.join(60)
     return [thread.name for thread in ours if thread.is_alive()]
 
 
@@ -296,7 +296,7 @@ def test_what_was_registered_before_opening_runs_after():
     tm = TaskManager()
     id = tm.register_task("early", double, 2)
     with tm:
-        assert tm.execute_task(id).result(timeout=5) == 4
+        assert tm.execute_task(id).result(timeout=60) == 4
 
 
 def test_a_manager_can_be_opened_again_and_again_by_either_door():
@@ -308,8 +308,8 @@ def test_a_manager_can_be_opened_again_and_again_by_either_door():
 
     for _ in range(3):
         with tm:
-            assert tm.submit(double_async, 2).result(timeout=5) == 4
-            assert tm.submit(double, 2).result(timeout=5) == 4
+            assert tm.submit(double_async, 2).result(timeout=60) == 4
+            assert tm.submit(double, 2).result(timeout=60) == 4
         assert windlass_threads() == []
         assert asyncio.run(async_door()) == (4, 4)
     assert len(tm.list_tasks()) == 12
@@ -317,10 +317,10 @@ def test_a_manager_can_be_opened_again_and_again_by_either_door():
 
 def test_closed_means_that_loop_and_threads_are_gone():
     with TaskManager() as tm:
-        tm.submit(double, 1).result(timeout=5)
+        tm.submit(double, 1).result(timeout=60)
         assert "windlass-loop" in {thread.name for thread in threading.enumerate()}
         tm.subscribe(lambda batch: None)
-        tm.submit(double, 1).result(timeout=5)
+        tm.submit(double, 1).result(timeout=60)
     for name in ("windlass-loop", "windlass-observer"):
         assert name not in windlass_threads()
 
@@ -333,7 +333,7 @@ def test_what_a_task_left_on_the_managers_own_loop_is_cancelled():
         await asyncio.sleep(0)
 
     with TaskManager() as tm:
-        tm.submit(leaves).result(timeout=5)
+        tm.submit(leaves).result(timeout=60)
     assert left[0].cancelled()
 
 
@@ -352,7 +352,7 @@ def test_a_coroutine_that_never_gives_in_does_not_keep_the_door_open():
     left = []
     with TaskManager(cancel_grace=0.01) as tm:
         handle = tm.submit(stubborn)
-        tm.submit(leaves_a_stubborn_one).result(timeout=5)
+        tm.submit(leaves_a_stubborn_one).result(timeout=60)
         handle.cancel()
     assert handle.status == "cancelled"
 
@@ -366,8 +366,8 @@ def test_a_system_exit_in_a_task_of_asyncio_does_not_end_the_managers_own_loop()
 
     with TaskManager() as tm:
         with pytest.raises(Exception, match="SystemExit"):
-            tm.submit(spawns).result(timeout=5)
-        assert tm.submit(double_async, 1).result(timeout=5) == 2
+            tm.submit(spawns).result(timeout=60)
+        assert tm.submit(double_async, 1).result(timeout=60) == 2
 
 
 def test_an_executor_that_cannot_open_is_no_trap():
@@ -424,7 +424,7 @@ def test_with_the_managers_own_loop_too():
 
     with TaskManager() as tm:
         assert asyncio.run(main()) == threading.current_thread().name
-        assert tm.submit(where).result(timeout=5) == "windlass-loop"
+        assert tm.submit(where).result(timeout=60) == "windlass-loop"
 
 
 def test_a_task_whose_loop_is_closed_fails_saying_so():
@@ -442,8 +442,8 @@ def test_a_task_whose_loop_is_closed_fails_saying_so():
         ext.complete()
         for handle in handles:
             with pytest.raises(Exception, match="event loop that is closed"):
-                handle.result(timeout=5)
-        assert tm.submit(double_async, 1).result(timeout=5) == 2
+                handle.result(timeout=60)
+        assert tm.submit(double_async, 1).result(timeout=60) == 2
 
 
 def test_a_task_whose_loop_closes_while_it_runs_ends():
@@ -456,7 +456,7 @@ def test_a_task_whose_loop_closes_while_it_runs_ends():
         door = Door()
         handle = asyncio.run(main())
         with pytest.raises(TaskCancellationError):
-            handle.result(timeout=5)
+            handle.result(timeout=60)
 
 
 def test_a_task_whose_loop_closes_before_it_looks_ends(gate):
@@ -471,10 +471,10 @@ def test_a_task_whose_loop_closes_before_it_looks_ends(gate):
         ext.complete()
         gate.wait_for()
         gate.open()
-        started.result(timeout=5)
+        started.result(timeout=60)
         loop.close()  # what was posted to it is never looked at
         with pytest.raises(Exception, match="event loop that is closed"):
-            handle.result(timeout=5)
+            handle.result(timeout=60)
 
 
 @pytest.fixture
@@ -505,12 +505,12 @@ def test_a_task_whose_loop_closes_under_it_ends(gate, closing_loop, rounds, capl
         ext.complete()
         gate.wait_for()
         gate.open()
-        started.result(timeout=5)
+        started.result(timeout=60)
         for _ in range(rounds):
             one_round(closing_loop)
         closing_loop.close()
         with pytest.raises(Exception, match="event loop that is closed"):
-            handle.result(timeout=5)
+            handle.result(timeout=60)
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
@@ -536,7 +536,7 @@ def test_what_a_thread_has_awaited_ends_with_its_loop(closing_loop, rounds, capl
             one_round(closing_loop)
         closing_loop.close()
         with pytest.raises(Exception, match="event loop that is closed"):
-            handle.result(timeout=5)
+            handle.result(timeout=60)
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
@@ -570,7 +570,7 @@ def test_a_manager_whose_loop_went_away_can_be_opened_again(caplog):
     with pytest.raises(ManagerClosedError, match="the event loop .* is closed"):
         tm.submit(double, 1).result()
     with tm:
-        assert tm.submit(double, 3).result(timeout=5) == 6
+        assert tm.submit(double, 3).result(timeout=60) == 6
     assert {handle.status for handle in handles} == {"cancelled"}
     assert any("closed before its manager" in r.getMessage() for r in caplog.records)
 
@@ -584,7 +584,7 @@ def test_a_manager_whose_loop_went_away_can_be_closed():
 
     for close in (tm.stop, tm.shutdown, lambda: tm.shutdown(timeout=1)):
         handle = asyncio.run(main())
-        close().result(timeout=5)
+        close().result(timeout=60)
         assert handle.status == "cancelled"
         assert not tm.is_open
 
@@ -592,7 +592,7 @@ def test_a_manager_whose_loop_went_away_can_be_closed():
 def test_several_managers_live_side_by_side():
     with TaskManager() as one, TaskManager() as two:
         a = one.submit(double, 1)
-        assert two.submit(double, a.result(timeout=5)).result(timeout=5) == 4
+        assert two.submit(double, a.result(timeout=60)).result(timeout=60) == 4
         assert len(one.list_tasks()) == len(two.list_tasks()) == 1
 
 
@@ -771,13 +771,13 @@ def test_on_a_loop_of_its_own_it_outlives_those_of_others():
 
 def test_a_closing_that_is_almost_over_is_waited_for_like_any_other():
     tm, told = TaskManager(own_loop=True), threading.Event()
-    tm.subscribe(lambda _: told.wait(5))
-    tm.start().result(5)
-    tm.submit(tm.stop).result(5)
+    tm.subscribe(lambda _: told.wait(60))
+    tm.start().result(60)
+    tm.submit(tm.stop).result(60)
     while tm._runtime.home is not None:  # then it waits for nobody but those who are told of it
         time.sleep(0.001)
     closing = tm.shutdown()
     told.set()
-    closing.result(5)
-    tm.start().result(5)
-    tm.stop().result(5)
+    closing.result(60)
+    tm.start().result(60)
+    tm.stop().result(60)

@@ -90,7 +90,7 @@ def test_and_without_an_event_loop(executor, pipes, settings):
         for number in range(4):
             assert [h.done() for h in handles] == [n < number for n in range(4)]
             pipes.release(number)
-            assert handles[number].result(timeout=20) == str(number)
+            assert handles[number].result(timeout=60) == str(number)
             assert gpu.held <= 1
         assert (gpu.held, gpu.waiting, gpu.metrics().pending) == (0, 0, 0)
 

@@ -315,6 +315,6 @@ def test_a_closed_manager_holds_nothing_when_it_is_opened_again():
     for _ in range(2):
         with manager as tm:
             handles = [tm.submit(task(forever, gates=["lock"])) for _ in range(3)]
-            tm.shutdown(wait=False).result(timeout=20)
+            tm.shutdown(wait=False).result(timeout=60)
         assert {handle.status for handle in handles} == {"cancelled"}
         assert nothing_is_held(manager)

@@ -55,11 +55,11 @@ def test_threads_may_wait_as_deep_as_the_bound_and_no_deeper():
         return 1 + tm.submit(count, tm, depth - 1).result()
 
     with TaskManager(max_concurrent_tasks=1, max_waiting_threads=20) as tm:
-        assert tm.submit(count, tm, 20).result(timeout=20) == 20
+        assert tm.submit(count, tm, 20).result(timeout=60) == 20
         with pytest.raises(TaskExecutionError, match="which is its limit") as caught:
-            tm.submit(count, tm, 25).result(timeout=20)
+            tm.submit(count, tm, 25).result(timeout=60)
         assert isinstance(root_of(caught.value), DeadlockError)
-        assert tm.submit(count, tm, 20).result(timeout=20) == 20
+        assert tm.submit(count, tm, 20).result(timeout=60) == 20
         metrics = tm.get_metrics()
         assert metrics.taken == 0
         assert metrics.executors["thread"].waiting == 0
@@ -126,7 +126,7 @@ def test_a_cycle_of_threads_is_refused_too(gate):
         handles["b"] = tm.submit(task(waits, name="b"), "a")
         gate.wait_for(2)
         gate.open()
-        errors = tm.gather(*handles.values(), return_errors=True).result(timeout=10)
+        errors = tm.gather(*handles.values(), return_errors=True).result(timeout=60)
         assert all(isinstance(root_of(error), DeadlockError) for error in errors)
 
 

@@ -42,7 +42,7 @@ def test_a_subscriber_hears_of_every_change_in_order():
         bad = tm.submit(fail)
         after = tm.submit(double, bad.output)
         tm.resume()
-        tm.join().result(timeout=5)
+        tm.join().result(timeout=60)
         gone = tm.submit(task(double).options(delay=60), 1)
         gone.cancel()
         bad.exception()
@@ -67,7 +67,7 @@ def test_changes_come_in_batches():
     ears = Ears()
     with TaskManager() as tm:
         tm.subscribe(ears)
-        tm.gather(*tm.map(double_async, range(1000))).result(timeout=5)
+        tm.gather(*tm.map(double_async, range(1000))).result(timeout=60)
     assert len(ears.heard) == 3000
     assert len(ears.batches) < 1000
 
@@ -110,13 +110,13 @@ def test_a_subscriber_may_cease_to_listen():
     ears = Ears()
     with TaskManager() as tm:
         subscription = tm.subscribe(ears)
-        tm.submit(double, 1).result(timeout=5)
+        tm.submit(double, 1).result(timeout=60)
     count = len(ears.heard)
     assert count == 3
     subscription.cancel()
     subscription.cancel()
     with tm:
-        tm.submit(double, 1).result(timeout=5)
+        tm.submit(double, 1).result(timeout=60)
     assert len(ears.heard) == count
 
 
@@ -140,8 +140,8 @@ def test_a_subscriber_that_raises_is_logged_and_harms_nobody(error, caplog):
         tm.subscribe(broken)
         tm.subscribe(ears)
         for n in range(3):
-            assert tm.submit(double, n).result(timeout=5) == 2 * n
-        tm.join().result(timeout=5)
+            assert tm.submit(double, n).result(timeout=60) == 2 * n
+        tm.join().result(timeout=60)
     assert len(ears.heard) == 9
     assert any("a subscriber raised" in record.getMessage() for record in caplog.records)
 
@@ -156,9 +156,9 @@ def test_a_slow_subscriber_loses_the_oldest_and_is_told_how_many(gate):
     with TaskManager() as tm:
         tm.subscribe(slow, buffer=50)
         first = tm.submit(double_async, 0)
-        assert first.result(timeout=5) == 0
+        assert first.result(timeout=60) == 0
         gate.wait_for()
-        results = tm.gather(*tm.map(double_async, range(200))).result(timeout=5)
+        results = tm.gather(*tm.map(double_async, range(200))).result(timeout=60)
         assert results[-1] == 398, "nobody waits for a slow subscriber"
         assert tm.get_metrics().dropped_changes >= 540
         gate.open()
@@ -172,7 +172,7 @@ def test_a_slow_subscriber_loses_the_oldest_and_is_told_how_many(gate):
 def test_a_subscriber_that_hangs_does_not_keep_the_manager_from_closing(gate):
     with TaskManager() as tm:
         tm.subscribe(lambda batch: gate())
-        assert tm.submit(double, 1).result(timeout=5) == 2
+        assert tm.submit(double, 1).result(timeout=60) == 2
         gate.wait_for()
     assert not tm.is_open
 
@@ -192,7 +192,7 @@ def test_a_subscriber_may_use_the_manager():
         tm.subscribe(spawns)
         tm.submit(double, 1)
         assert done.wait(SOON)
-        assert handles[0].result(timeout=5) == 10
+        assert handles[0].result(timeout=60) == 10
 
 
 def test_nobody_hears_of_an_end_before_it_can_be_read():
@@ -205,7 +205,7 @@ def test_nobody_hears_of_an_end_before_it_can_be_read():
 
     with TaskManager() as tm:
         tm.subscribe(check)
-        tm.gather(*tm.map(double, range(100))).result(timeout=5)
+        tm.gather(*tm.map(double, range(100))).result(timeout=60)
     assert wrong == []
 
 
@@ -325,7 +325,7 @@ def test_every_event_of_a_life_is_logged_at_a_sensible_level():
         bad = tm.submit(fail, "details")
         gone = tm.submit(task(double).options(delay=60), 1)
         gone.cancel()
-        tm.join().result(timeout=5)
+        tm.join().result(timeout=60)
         bad.exception()
     assert log.levels(good) == ["DEBUG", "DEBUG", "INFO"]
     assert log.levels(retried) == ["DEBUG", "DEBUG", "WARNING", "DEBUG", "INFO"]
@@ -353,7 +353,7 @@ def test_every_record_made_inside_a_task_carries_it(executor):
     function = task(work_async if executor == "async" else work, executor=executor, name="w")
     with Log("mine") as log, TaskManager() as tm:
         handle = tm.submit(function)
-        handle.result(timeout=5)
+        handle.result(timeout=60)
         logging.getLogger("mine").warning("outside")
     assert [(r.getMessage(), r.task_id, r.task_name, r.task_attempt) for r in log.records] == [
         ("hello", handle.id, "w", 1),
@@ -368,12 +368,12 @@ def test_a_failure_nobody_looked_at_is_logged_as_an_error_when_the_manager_close
             tm.submit(task(fail, name="unseen"))
             seen = [tm.submit(fail) for _ in range(6)]
             with pytest.raises(ValueError, match="broken"):
-                seen[0].result(timeout=5)
-            tm.gather(*seen[1:3], return_errors=True).result(timeout=5)
-            tm.join().result(timeout=5)
+                seen[0].result(timeout=60)
+            tm.gather(*seen[1:3], return_errors=True).result(timeout=60)
+            tm.join().result(timeout=60)
             seen[3].exception()
             tm.get_task_error(seen[4].id)
-            tm.submit(task(len, run_if="all_done"), [seen[5]]).result(timeout=5)
+            tm.submit(task(len, run_if="all_done"), [seen[5]]).result(timeout=60)
         messages = [record.getMessage() for record in log.records]
         assert len(messages) == 1
         assert "unseen" in messages[0]
@@ -384,7 +384,7 @@ def test_a_failure_nobody_looked_at_is_logged_as_an_error_when_the_manager_close
 def test_a_failure_nobody_looked_at_is_logged_when_it_is_forgotten():
     with Log("windlass", level=logging.ERROR) as log, TaskManager() as tm:
         tm.submit(task(fail, name="unseen"))
-        tm.join().result(timeout=5)
+        tm.join().result(timeout=60)
         assert not log.records
         assert tm.cleanup() == 1
         assert "unseen" in log.records[0].getMessage()

@@ -68,7 +68,7 @@ def test_enqueue_waits_in_plain_code_too(gate):
         with pytest.raises(TimeoutError):
             wait.result(timeout=0.01)
         gate.open()
-        assert wait.result(timeout=5).result(timeout=5) == 4
+        assert wait.result(timeout=60).result(timeout=60) == 4
 
 
 @on_a_loop

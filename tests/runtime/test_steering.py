@@ -42,7 +42,7 @@ def test_pausing_before_opening_and_from_other_threads():
             handle.result(timeout=0.02)
         assert tm.get_metrics().paused
         threading.Timer(0.01, tm.resume).start()
-        assert handle.result(timeout=5) == 2
+        assert handle.result(timeout=60) == 2
 
 
 # -- around --------------------------------------------------------------------------------------
@@ -214,12 +214,12 @@ def test_the_manager_is_an_executor_of_the_standard_library():
         assert isinstance(executor, concurrent.futures.Executor)
         future = executor.submit(double, 2)
         assert isinstance(future, concurrent.futures.Future)
-        assert future.result(timeout=5) == 4
-        assert executor.submit(double_async, 2).result(timeout=5) == 4
-        assert executor.submit(pow, 2, exp=3).result(timeout=5) == 8
+        assert future.result(timeout=60) == 4
+        assert executor.submit(double_async, 2).result(timeout=60) == 4
+        assert executor.submit(pow, 2, exp=3).result(timeout=60) == 8
         assert list(executor.map(double, range(5))) == [0, 2, 4, 6, 8]
         with pytest.raises(ValueError, match="broken") as caught:
-            executor.submit(fail).result(timeout=5)
+            executor.submit(fail).result(timeout=60)
         assert type(caught.value) is ValueError, "whoever takes an executor expects the original"
         assert tm.list_tasks(name="double")
 
@@ -228,14 +228,14 @@ def test_futures_can_be_waited_for_together():
     with TaskManager() as tm:
         executor = tm.as_executor()
         futures = [executor.submit(double, n) for n in range(10)]
-        done, left = concurrent.futures.wait(futures, timeout=5)
+        done, left = concurrent.futures.wait(futures, timeout=60)
         assert len(done) == 10
         assert not left
         futures = [executor.submit(double, n) for n in range(10)]
-        ended = concurrent.futures.as_completed(futures, timeout=5)
+        ended = concurrent.futures.as_completed(futures, timeout=60)
         assert {future.result() for future in ended} == {2 * n for n in range(10)}
         bad, good = executor.submit(fail), executor.submit(double, 1)
-        done, _ = concurrent.futures.wait([bad, good], timeout=5, return_when="ALL_COMPLETED")
+        done, _ = concurrent.futures.wait([bad, good], timeout=60, return_when="ALL_COMPLETED")
         assert done == {bad, good}
 
 
@@ -251,12 +251,12 @@ def test_a_future_is_cancelled_while_it_waits_and_not_while_it_runs(gate):
         assert waiting.cancel()
         assert waiting.cancel()
         assert waiting.cancelled()
-        done, _ = concurrent.futures.wait([waiting], timeout=5)
+        done, _ = concurrent.futures.wait([waiting], timeout=60)
         assert done == {waiting}
         with pytest.raises(concurrent.futures.CancelledError):
-            waiting.result(timeout=5)
+            waiting.result(timeout=60)
         gate.open()
-        assert running.result(timeout=5) == 1
+        assert running.result(timeout=60) == 1
         assert [info.status for info in tm.list_tasks()] == ["completed", "cancelled"]
 
 
@@ -266,7 +266,7 @@ def test_a_task_cancelled_by_the_manager_ends_its_future(gate):
         gate.wait_for()
         tm.cancel_all()
         with pytest.raises(Exception, match="was cancelled"):
-            future.result(timeout=5)
+            future.result(timeout=60)
 
 
 def test_shutting_it_down_waits_for_its_own_and_leaves_the_manager_open(gate):
@@ -276,7 +276,7 @@ def test_shutting_it_down_waits_for_its_own_and_leaves_the_manager_open(gate):
         assert all(future.done() for future in futures)
         with pytest.raises(RuntimeError, match="after shutdown"):
             executor.submit(double, 1)
-        assert tm.submit(double, 1).result(timeout=5) == 2
+        assert tm.submit(double, 1).result(timeout=60) == 2
         tm.max_concurrent_tasks = 1
         other = tm.as_executor()
         running = other.submit(gate, 3)

@@ -34,8 +34,8 @@ def test_without_a_loop_coroutines_run_on_a_loop_of_the_managers_own():
         return threading.current_thread().name
 
     with TaskManager() as tm:
-        assert tm.submit(where).result(timeout=5) == "windlass-loop"
-        assert tm.submit(double, 2).result(timeout=5) == 4
+        assert tm.submit(where).result(timeout=60) == "windlass-loop"
+        assert tm.submit(double, 2).result(timeout=60) == 4
 
 
 @on_a_loop
@@ -178,7 +178,7 @@ def test_a_decorated_method_is_bound_like_any_other():
     assert Box().get(1) == 4
     with TaskManager() as tm:
         handle = tm.submit(Box().get, 2)
-        assert handle.result(timeout=5) == 5
+        assert handle.result(timeout=60) == 5
         assert handle.info.tags == {"boxed"}
 
 
@@ -386,7 +386,7 @@ async def test_what_map_returns_raises_the_first_failure_when_all_have_ended():
 
 def test_what_map_returns_is_waited_for_in_plain_code():
     with TaskManager() as tm:
-        assert tm.map(double, range(5), chunksize=2).result(timeout=20) == [0, 2, 4, 6, 8]
+        assert tm.map(double, range(5), chunksize=2).result(timeout=60) == [0, 2, 4, 6, 8]
 
 
 @on_a_loop

@@ -17,7 +17,7 @@ from windlass.stores.lead import Lead
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs the locks of POSIX")
 
 SOON = 1.0
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 @pytest.fixture

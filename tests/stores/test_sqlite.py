@@ -52,7 +52,7 @@ def ask(file, sql):
 
 def run_child(program, *arguments):
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -212,7 +212,7 @@ def test_many_may_open_a_new_file_at_once(file):
 
     def open_it():
         store = SqliteStore(file, patience=20)
-        together.wait(20)
+        together.wait(60)
         try:
             store.open()
             store.post([("k", b"")])
@@ -224,7 +224,7 @@ def test_many_may_open_a_new_file_at_once(file):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(40)
+        thread.join(60)
     assert errors == []
     assert ask(file, "SELECT count(*) FROM windlass_requests") == [(8,)]
     assert ask(file, "SELECT value FROM windlass_state WHERE name = 'created_by_us'") == [(1,)]
@@ -316,7 +316,7 @@ def test_writers_wait_for_each_other(file):
     poster.start()
     for seq in range(300):
         leader.commit(epoch, batch(inserts=[row(seq)]))
-    poster.join(40)
+    poster.join(60)
     assert (len(leader.requests()), leader.counts()) == (300, {"pending": 300})
     client.close()
     leader.close()

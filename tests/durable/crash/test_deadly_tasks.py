@@ -59,7 +59,7 @@ def test_it_is_started_three_times_and_its_neighbours_are_unharmed(tmp_path):
         done = subprocess.run(
             [sys.executable, "-W", "error", script, file, log],
             env={"PYTHONPATH": str(Path(windlass.__file__).parents[1])},
-            timeout=30,
+            timeout=60,
             check=False,
             capture_output=True,
             text=True,

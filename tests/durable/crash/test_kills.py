@@ -121,7 +121,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_runs_twice_without_need(tmp_pa
                 process.wait(slow * draw.uniform(0.05, 0.9))
             finally:
                 process.send_signal(how)
-                _, errors = process.communicate(timeout=30)
+                _, errors = process.communicate(timeout=60)
         # One that is told in its first moments may not have come to where it could listen.
         assert process.returncode in {-how, 128 + how} or "KeyboardInterrupt" in errors, errors
         cut_short = record.judge(record.take())

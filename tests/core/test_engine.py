@@ -193,6 +193,20 @@ def test_a_timeout_is_a_failure_that_may_be_retried():
     assert "longer than its timeout of 3.0 s (attempt 2)" in str(task.outcome.error)
 
 
+def test_the_timeout_of_what_is_stored_first_begins_when_it_starts():
+    room = Room()
+    room.engine.stores_first = True
+    task = room.running("a", timeout=3.0)
+    room.later(5.0)
+    assert task.status is RUNNING
+    room.engine.under_way(task, 1, room.now)
+    room.later(2.0)
+    room.engine.under_way(task, 2, room.now)  # of another run
+    assert task.status is RUNNING
+    room.later(1.0)
+    assert task.status is FAILED
+
+
 def test_expiry_is_for_the_start_alone():
     room = Room()
     started = room.running("a", expires=5.0)

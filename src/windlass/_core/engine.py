@@ -70,6 +70,8 @@ class Engine(Lifecycle):
         super().__init__(limit, age_every, keep_seconds, keep_count)
         self.max_pending = max_pending
         self.paused = False
+        self.stores_first = False
+        """Whether what is taken is stored before it starts; ``under_way`` tells when that is."""
         self._hands_over = False
         for name, traits in executors.items():
             self.add_executor(name, traits)
@@ -383,11 +385,16 @@ class Engine(Lifecycle):
             task.run += 1
             task.started_at = now
             if task.spec.timed:
-                self._set_alarms(task, now)
+                self._set_alarms(task, now, starts=not self.stores_first)
         self.counts[PENDING] -= len(starting)
         self.counts[RUNNING] += len(starting)
         self._started += starting
         return taken
+
+    def under_way(self, task: Task, run: int, now: float) -> None:
+        """A run was stored, which may have taken a while, and starts: so does its timeout."""
+        if task.status is RUNNING and task.run == run and task not in self._ending:
+            self._set_alarms(task, now)
 
     def take_resumed(self) -> list[Task]:
         """The tasks whose waits are over and which have a slot again: they may go on."""

@@ -231,10 +231,10 @@ class Lifecycle:
         task.noted.given_back += 1
         return True
 
-    def _set_alarms(self, task: Task, now: float) -> None:
+    def _set_alarms(self, task: Task, now: float, *, starts: bool = True) -> None:
         spec = task.spec
         self.timers.discard((task, "expires"))
-        if spec.timeout is not None:
+        if starts and spec.timeout is not None:
             self.timers.set((task, "timeout"), now + spec.timeout)
 
     def _vacate(self, task: Task, now: float, *, left: bool = True) -> None:

@@ -202,6 +202,10 @@ class Desk:
     def _cleanup(self, older_than: float, statuses: list[str], keep: int) -> None:
         self._runtime.cleanup(older_than, {TaskStatus(status) for status in statuses}, keep)
 
+    def _forget(self, id: str) -> None:
+        if (job := self._runtime.find(id)) is not None:
+            self._runtime.forget(job)
+
     def _question(self, number: str, asked_at: float, what: str, *about: Any) -> None:
         told = answer(self._runtime, asked_at, what, *about)
         if told is not None:
@@ -218,6 +222,7 @@ _KINDS: Mapping[str, Callable[..., Job | None]] = {
     "cancel": Desk._cancel,
     "execute": Desk._execute,
     "cleanup": Desk._cleanup,
+    "forget": Desk._forget,
     "question": Desk._question,
     "retry": Desk._retry,
 }

@@ -28,7 +28,7 @@ from .desk import Desk
 from .entering import holder_of_key
 from .follower import Follower
 from .journal import Journal
-from .keeping import Keep, Sweeper
+from .keeping import Keep, Sweeper, needed
 from .log_lines import Log
 from .reading import Reader
 from .records import Records
@@ -213,9 +213,14 @@ class Durable:
         recovery = Recovery(self._runtime, self.store, self.reader, self.journal)
         return recovery.read_new(row)
 
+    def row(self, id: str) -> Row | None:
+        """The task with that id as it is stored, unless it is forgotten by now."""
+        row = self.store.rows([id]).get(id)
+        return row if row is not None and row.seq not in self.journal.going else None
+
     def recall(self, id: str) -> Job | None:
         """A job that only the store knows: one that has ended, or, while we follow, any."""
-        row = self.store.rows([id]).get(id)
+        row = self.row(id)
         if row is None:
             return None
         job, runtime = self.reader.read(row), self._runtime
@@ -245,10 +250,11 @@ class Durable:
 
     def revive(self, job: Job) -> None:
         """See to it that a job that has ended in an earlier process can be retried."""
-        if isinstance(job, StoredJob) and job.source is not None:
-            self.recall_log(job)
+        if isinstance(job, StoredJob) and job.status in {FAILED, CANCELLED}:
             for other in job.dependencies:
                 self._needed(other.id)
+        if isinstance(job, StoredJob) and job.source is not None:
+            self.recall_log(job)
             self.reader.revive(job, self._needed)
 
     def revive_downstream(self, job: Job) -> None:
@@ -299,16 +305,24 @@ class Durable:
                 self._keys[task.notes.key] = task.id
 
     def forget(self, job: Job) -> bool:
-        """Forget a job that has ended, in the store as well; False if it, or its retry, has not."""
-        if not isinstance(job, StoredJob):
+        """Forget a job that has ended, in the store as well.
+
+        False if it, or its retry, has not, or if what has not ended depends on it.
+        """
+        runtime = self._runtime
+        if not isinstance(job, StoredJob) or not job.told:
             return False
-        with self._runtime.lock:
-            known = cast("StoredJob", self._runtime.engine.tasks.get(job.id, job))
-            if job.outcome is None or known.outcome is None:
+        if runtime.follower is not None:
+            runtime.follower.ask("forget", job.id)
+            return True
+        with runtime.lock:
+            tasks = runtime.engine.tasks
+            known = cast("StoredJob", tasks.get(job.id, job))
+            if not known.told or known.seq in needed(tasks.values()):
                 return False
-            self._runtime.engine.forget(known)
-            self.journal.upcoming.deletes.append(known.seq)
-        self._runtime.pump.wake()
+            runtime.engine.forget(known)
+            self.journal.forget([known.seq])
+        runtime.pump.wake()
         return True
 
     def infos(self, wanted: Callable[[Task], bool]) -> list[TaskInfo]:
@@ -333,6 +347,11 @@ class Durable:
         if self.journal.sick is not None:
             error = self.journal.sick
             raise type(error)(f"{job.label} cannot be stored: {error}", job.id)
+        tasks = self._runtime.engine.tasks
+        for other in job.dependencies:
+            # What memory has forgotten the store may have, too; it would be missed after a crash.
+            if isinstance(other, StoredJob) and other.seq > 0 and other.id not in tasks:
+                self._needed(other.id)
         self.records.prepare(cast("StoredJob", job))
 
     def leave_in(self, connection: Any, job: Job) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from .._core.change import Change, Gap, GateChange
 from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
-from ..errors import StoreError, StoreLockedError
+from ..errors import StoreError, StoreLockedError, TaskNotFoundError
 from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
 from .questions import Questions, read_metrics, read_progress
 from .stored_job import NEVER_STORED
@@ -73,6 +73,8 @@ class Follower:
         self._mailing = threading.Lock()
         self._over = False
         """Whether this process leads by now, and the thread is gone."""
+        self._left: dict[str, int] = {}
+        """By task that was not seen in the store so far, the number of what asks for it."""
         self._open: dict[str, StoredJob] = {}
         """The tasks of this process that have not ended, as far as it knows."""
         # While nobody leads, one that may lead is about to, and answers then.
@@ -251,6 +253,10 @@ class Follower:
                         self._refuse(request, error)
                 self._outbox.extendleft(request for request in reversed(some) if not request[2])
                 raise
+            first = self._last - len(asked) + 1
+            for number, (_, _, job, _) in enumerate(asked, first):
+                if job is not None:
+                    self._left[job.id] = number
             for kind, _, _, promise in some:
                 self._outbox.popleft()
                 if promise is not None and kind == _HANDLED:
@@ -335,19 +341,28 @@ class Follower:
                 self._follow_key(job)
 
     def _follow_key(self, job: StoredJob) -> None:
-        """Perhaps the leader knew another task with the key of ``job``."""
-        if job.notes is None or job.notes.key is None:
-            return
-        other = self._store.read_note(f"alias:{job.id}")
-        if other is None:
-            return
-        known = self._runtime.engine.tasks.get(other) if self._over else None
+        """Perhaps the leader knew another task with the key of ``job``; or it was forgotten."""
+        forgotten = self._is_handled(job)  # asked before the store is: it comes with what follows
+        keyed = job.notes is not None and job.notes.key is not None
+        other = self._store.read_note(f"alias:{job.id}") if keyed else None
+        known = self._runtime.engine.tasks.get(other or job.id) if self._over else None
         if known is not None:  # we lead now, and it is for us to end it
-            self._durable.end_with(job, cast("Job", known))
+            if known is not job:
+                self._durable.end_with(job, cast("Job", known))
             return
-        row = self._store.rows([other]).get(other)
-        if row is not None and row.outcome is not None:
+        row = self._durable.row(other or job.id)
+        if row is None and forgotten:
+            self._end(job, FAILED, Err(_forgotten(job), raised=False))
+        elif row is not None and row.outcome is not None:
             self.update(job, self._durable.reader.read(row))
+
+    def _is_handled(self, job: StoredJob) -> bool:
+        """Whether ``job`` is not in the inbox any more, and so was in the store at some time."""
+        if job.seq > 0:
+            return True  # as it was read there
+        left = self._left.get(job.id)
+        first = next((request.number for request in self._store.requests(1)), None)
+        return left is not None and (first is None or first > left)
 
     def update(self, job: StoredJob, read: StoredJob) -> None:
         """Let ``job`` stand where it was just ``read`` to stand."""
@@ -359,9 +374,11 @@ class Follower:
         else:
             with self._runtime.lock:
                 job.status, job.run, job.started_at = read.status, read.run, read.started_at
+                job.seq = read.seq
 
     def _end(self, job: StoredJob, status: TaskStatus, outcome: Any) -> None:
         self._open.pop(job.id, None)
+        self._left.pop(job.id, None)
         with self._runtime.lock:
             job.status, job.outcome, job.told = status, outcome, True
             watcher, job.watcher = job.watcher, None
@@ -369,6 +386,15 @@ class Follower:
             watcher(job)
         if self._runtime.attendants:
             self._runtime.pump.wake()
+
+
+def _forgotten(job: StoredJob) -> TaskNotFoundError:
+    return TaskNotFoundError(
+        f"{job.label} has ended, and was forgotten before this process heard of that. The process "
+        "that leads says how long the file keeps what has ended: keep_completed=, keep_failed=, "
+        "keep_count=",
+        job.id,
+    )
 
 
 def _change(item: list[Any]) -> Change | GateChange:

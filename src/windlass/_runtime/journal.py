@@ -132,6 +132,8 @@ class Journal:
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
         """New jobs that could not be stored, for the pump to take back."""
 
+        self.going: set[int] = set()
+        """The numbers of tasks that are forgotten, and may still be on disk."""
         self.pledged: WeakSet[StoredJob] = WeakSet()
         """Jobs that requests have become: whoever left those was told that they are safe."""
 
@@ -191,6 +193,11 @@ class Journal:
         entry.updates.pop(job.seq, None)  # how it ended before it was retried
         job.packed = None
 
+    def forget(self, seqs: Iterable[int]) -> None:
+        """Have the tasks with these numbers deleted."""
+        self._next.deletes += seqs
+        self.going.update(seqs)
+
     def _introduce(self, function: str, entry: Entry) -> None:
         """Have it written down, once in each lead, what ``function`` asks for its tasks."""
         self._introduced.add(function)
@@ -230,6 +237,7 @@ class Journal:
         """
         self.epoch, self._seq = epoch, seq
         self._introduced.clear()
+        self.going.clear()
         self._closing.clear()
         self.sick = None
         if thread:
@@ -292,6 +300,8 @@ class Journal:
         if self.sick is not None:
             logger.warning("tasks are stored again")
             self.sick = None
+        for entry in self._trying:
+            self.going.difference_update(entry.deletes)
         if self.desk is not None:
             self.desk.tell_clients()
         with self._lock:

@@ -12,8 +12,9 @@ from .._core.states import TERMINAL
 from .stored_job import StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from .._core.task import Task
     from .durable import Durable
     from .runtime import Runtime
 
@@ -32,6 +33,20 @@ class Keep(NamedTuple):
     """Those that were cancelled, too."""
     keys: float | None = 7 * DAY
     newest: int | None = None
+
+
+def needed(tasks: Iterable[Task]) -> set[int]:
+    """The numbers of those that have not ended, or are not known to have, and of what they follow.
+
+    The store may still know them as they ended before they were retried.
+    """
+    found = set[int]()
+    for task in tasks:
+        if task.status not in TERMINAL:
+            found |= {one.seq for one in (task, *task.dependencies) if isinstance(one, StoredJob)}
+        elif isinstance(task, StoredJob) and not task.told:
+            found.add(task.seq)
+    return found
 
 
 class Sweeper:
@@ -80,15 +95,8 @@ class Sweeper:
             return 0
         with runtime.lock:
             engine = runtime.engine
-            needed = {
-                other.seq
-                for task in engine.tasks.values()
-                if task.dependencies and task.status not in TERMINAL
-                for other in task.dependencies
-                if isinstance(other, StoredJob)
-            }
-            old = {seq for seq in found if seq not in needed}
-            durable.journal.upcoming.deletes += old
+            old = {*found} - needed(engine.tasks.values())
+            durable.journal.forget(old)
             forgotten = [
                 task
                 for task in list(engine.tasks.values())

@@ -149,6 +149,7 @@ class Parts:
         with self.lock:
             old, self.engine = self.engine, Engine(**self._settings)
             self.engine.paused, self.engine.tide = old.paused, old.tide
+            self.engine.stores_first = old.stores_first
             self.engine.slots.limit = old.slots.limit
             for gate in gates:
                 self.engine.add_gate(gate, self.clock.now())
@@ -175,6 +176,7 @@ class Parts:
     def keep_in(self, durable: Durable) -> None:
         """Keep tasks in a store from now on."""
         self.durable = durable
+        self.engine.stores_first = True
         # Unlike a random one, this sorts by time: an index of a file grows at its end.
         self._prefix = f"{int(self.clock.wall() * 1000):x}{os.urandom(2).hex()}-"
 

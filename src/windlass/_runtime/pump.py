@@ -226,7 +226,22 @@ class Pump:
             if entry.stops:
                 self._stop(entry.stops)
             if entry.runs and not self.closing:
-                self._start([run for run in entry.runs if self._is_on(run)])
+                runs = [run for run in entry.runs if self._is_on(run)]
+                if any(run.job.spec.timed for run in runs):
+                    self._start_timeouts(runs)
+                self._start(runs)
+
+    def _start_timeouts(self, runs: Sequence[Run]) -> None:
+        """Count the time of ``runs`` from now on, and not from before they were stored."""
+        runtime, clock = self._runtime, self._runtime.clock
+        now = clock.now()
+        with runtime.lock:
+            for run in runs:
+                if run.job.spec.timed:
+                    runtime.engine.under_way(run.job, run.number, now)
+            deadline = runtime.engine.next_deadline(now, clock.wall())
+        if deadline is not None:
+            self._set_timer(deadline, now)
 
     def _is_on(self, run: Run) -> bool:
         """Whether a run is still to be started; one that was ended meanwhile is reported so."""

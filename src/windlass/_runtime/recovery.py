@@ -135,6 +135,8 @@ class Recovery:
         known = self._seen.get(id) or cast("Job | None", self._runtime.engine.tasks.get(id))
         if known is None:
             row = self._store.rows([id]).get(id)
+            if row is not None and row.seq in self._journal.going:
+                row = None
             if row is None and (holder := self._store.read_note(f"alias:{id}")) is not None:
                 return self.resolve(holder)  # it gave way to the task that has its key
             if row is None:

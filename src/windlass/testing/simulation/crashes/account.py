@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...._core.outcome import Err
 from ...._core.states import COMPLETED, PENDING, RUNNING, TERMINAL, TRANSITIONS, TaskStatus
+from ....errors import TaskNotFoundError
 from ..plans import Broken
-from . import starting, verdicts
+from . import forgetting, starting, timing, verdicts
 from .plans import CODEC
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ...._runtime.run import Run
     from ...._runtime.stored_job import StoredJob
     from ....ports import Batch, Row, Update
+    from .forgetting import Cleaning
     from .life import Life
     from .plans import Order
     from .steps import How
@@ -53,22 +56,32 @@ class Reported(NamedTuple):
 class Account:
     """See the module."""
 
-    def __init__(self, world: World) -> None:  # it has that much to remember
+    def __init__(self, world: World) -> None:  # noqa: PLR0915  # it has that much to remember
         self.world = world
         self.orders: dict[str, Order] = {}
         self.parents: dict[str, str] = {}
         self.asked_at: dict[str, float] = {}
+        self.asked_in: dict[str, Life] = {}
         self.cancels: set[str] = set()
         self.released: set[str] = set()
         self.retries = Counter[str]()
         # What is on the disk.
         self.epoch = 0
         self.epochs: dict[Life, int] = {}
+        self.led_at: dict[Life, float] = {}
         self.rows: dict[int, Row] = {}
         self.seqs: dict[str, int] = {}
         self.keys: dict[str, str] = {}
         self.ends: defaultdict[str, set[str]] = defaultdict(set)
         """As what each task has ended, once or more often."""
+        self.ended_at: set[tuple[str, float]] = set()
+        """When that was, by the wall."""
+        self.stillborn: set[str] = set()
+        """Those that had ended when they were stored for the first time."""
+        self.forgotten: set[str] = set()
+        self.unwanted: set[str] = set()
+        """Those that somebody wants to be forgotten."""
+        self.cleanings: list[Cleaning] = []
         self.requests: dict[int, tuple[str, bytes]] = {}
         self.left: set[str] = set()
         """The tasks that a client has left in the inbox."""
@@ -92,7 +105,11 @@ class Account:
         self._settled: set[tuple[str, int]] = set()
         self.crashed: defaultdict[str, set[int]] = defaultdict(set)
         self.failed: defaultdict[str, set[int]] = defaultdict(set)
-        self.not_before: dict[str, float] = {}
+        self.unclear: defaultdict[str, set[int]] = defaultdict(set)
+        """Those that ended, in whatever way, when their timeout was over."""
+        self.failures: dict[str, Reported] = {}
+        """How each task has failed for the last time, if it was tried again."""
+        self.began: dict[tuple[str, int], tuple[Life, float]] = {}
         self.suspects: set[str] = set()
         """Those that were one crash from their end when the present leader took over."""
         self.news: list[str] = []
@@ -110,7 +127,9 @@ class Account:
     def holder(self, name: str) -> str:
         """Who stands for a task: it, or the one that has its key."""
         key = self.orders[name].key
-        return name if name in self.seqs or key is None else self.keys.get(key, name)
+        if key is None or name in self.seqs or name in self.forgotten:
+            return name
+        return self.keys.get(key, name)
 
     def equals(self, name: str) -> set[str]:
         """The task, and those that have the same key."""
@@ -135,7 +154,8 @@ class Account:
     def asked(self, life: Life, id: str, order: Order, parent: str | None = None) -> None:
         """Somebody submits a task in ``life``."""
         self.orders.setdefault(id, order)
-        self.asked_at.setdefault(id, life.clock.wall())
+        self.asked_at.setdefault(id, self.world.now)
+        self.asked_in.setdefault(id, life)
         if any(self.retries[name] for name in order.after):
             self.retries[id] += 1  # somebody may be about to retry what fell with those
         if parent is not None:
@@ -148,6 +168,7 @@ class Account:
         if epoch != self.epoch + 1:
             raise Broken(f"epoch {epoch} follows {self.epoch}")
         self.epoch = self.epochs[life] = epoch
+        self.led_at[life] = self.world.now
         self.news.append(f"{life.name} leads, epoch {epoch}")
         if life.role == "errand":
             return
@@ -159,6 +180,7 @@ class Account:
             for row in self.rows.values()
             if row.status not in TERMINAL
             and row.id not in self.parents
+            and not self.unclear[row.id]
             and 0 < len(self.crashed[row.id]) == verdicts.crashes_allowed(self, life, row.id) - 1
         }
 
@@ -184,22 +206,29 @@ class Account:
         """The store has written ``batch``."""
         if epoch != self.epoch or self.epochs.get(life) != epoch:
             raise Broken(f"{life.name} has written under epoch {epoch}, and it is {self.epoch}")
-        if batch.deletes:
-            raise Broken(f"{batch.deletes} were deleted, and nobody asked for that")
         changed = [(self.rows.get(row.seq), row) for row in batch.inserts]
         for old, row in changed:
-            self._insert(old, row)
+            self._insert(old, row, batch.deletes)
         # One that was refused may be changed all the same, which changes nothing.
         changed += [self._update(update) for update in batch.updates if update.seq in self.rows]
         for old, row in changed:
             self._follow(life, old, row)
+        for row in forgetting.judge(self, batch.deletes):
+            self._forget(row)
         for old, row in changed:
             if row.status in TERMINAL and (old is None or old.outcome != row.outcome):
                 verdicts.judge(self, life, row)
         for number in batch.handled:
             verdicts.judge_handled(self, life, number, {row.seq for _, row in changed})
 
-    def _insert(self, old: Row | None, row: Row) -> None:
+    def _forget(self, row: Row) -> None:
+        del self.rows[row.seq], self.seqs[row.id]
+        self.forgotten.add(row.id)
+        if row.key is not None and self.keys.get(row.key) == row.id:
+            del self.keys[row.key]
+        self.news.append(f"{row.id} is forgotten")
+
+    def _insert(self, old: Row | None, row: Row, deletes: Sequence[int]) -> None:
         if old is None:
             if row.id not in self.orders:
                 raise Broken(f"{row.id} was stored, and nobody has asked for it")
@@ -207,10 +236,15 @@ class Account:
                 raise Broken(f"{row.id} was stored twice")
             if row.id in self.refused and not self.retries[row.id]:
                 raise Broken(f"{row.id} was stored after it had been refused")
+            if row.status in TERMINAL:
+                self.stillborn.add(row.id)
             if row.seq <= self._last_seq:
                 raise Broken(f"the number {row.seq} of {row.id} was in use before")
-            if row.key is not None and self.keys.setdefault(row.key, row.id) != row.id:
-                raise Broken(f"{row.id} has the key of {self.keys[row.key]}")
+            holder = self.keys.get(row.key) if row.key is not None else None
+            if holder is not None and holder != row.id and self.seqs[holder] not in deletes:
+                raise Broken(f"{row.id} has the key of {holder}")
+            if row.key is not None:
+                self.keys[row.key] = row.id
         elif old.id != row.id or old.status == COMPLETED or not self.retries[old.id]:
             raise Broken(f"{row.id} took the place of {old.id}, which is {old.status}")
         self.rows[row.seq], self.seqs[row.id] = row, row.seq
@@ -248,20 +282,29 @@ class Account:
             self._settle(life, row, run)
         if ended:
             self.ends[row.id].add(row.status)
+            assert row.ended_at is not None
+            self.ended_at.add((row.id, row.ended_at))
 
     def _settle(self, life: Life, row: Row, run: int) -> None:
         """It is stored that a run is over."""
         key = row.id, run
         report = self.reports.get(key)
-        if report is None or report.life is not life or key in self._settled:
+        if report is not None and report.life is not life:
+            report = None
+        at = report.at if report is not None else self.world.now
+        if key in self._settled:
             return
-        self._settled.add(key)
-        if report.how == "crash":
-            self.crashed[row.id].add(run)
-        elif report.how == "error":
-            self.failed[row.id].add(run)
-            if row.run == run and row.status not in TERMINAL:
-                self.not_before[row.id] = report.at + self.orders[row.id].wait
+        if timing.was_overdue(self, life, row.id, run, at):
+            self._settled.add(key)
+            self.unclear[row.id].add(run)
+        elif report is not None:
+            self._settled.add(key)
+            if report.how == "crash":
+                self.crashed[row.id].add(run)
+            elif report.how == "error":
+                self.failed[row.id].add(run)
+                if row.run == run and row.status not in TERMINAL:
+                    self.failures[row.id] = report
 
     # -- what is started and told ----------------------------------------------------------------
 
@@ -269,10 +312,11 @@ class Account:
         """An executor was given a run."""
         self.news.append(f"{life.name} starts run {run.number} of {run.job.id}")
         starting.judge(self, life, run)
+        self.began[run.job.id, run.number] = life, self.world.now
 
     def reported(self, life: Life, id: str, run: int, how: How) -> None:
         """An executor tells how a run ended."""
-        self.reports[id, run] = Reported(life, how, life.clock.wall())
+        self.reports[id, run] = Reported(life, how, self.world.now)
         self._unheard[life].add((id, run))
 
     def turned(self, life: Life) -> None:
@@ -288,7 +332,7 @@ class Account:
     def heard(self, life: Life, changes: Sequence[Change]) -> None:
         """A life announces what has happened."""
         for change in changes:
-            if change.task_id in self.unstored:
+            if change.task_id in self.unstored | self.forgotten:
                 continue
             row = self.row(change.task_id)
             if row is None or row.run < change.attempt:
@@ -305,6 +349,11 @@ class Account:
                 raise Broken(f"{life.name} called an end what is none: {job}")
         elif job.id in self.unstored and job.id not in self.seqs:
             self.refused.add(job.id)
+        elif isinstance(
+            job.outcome.error if isinstance(job.outcome, Err) else None, TaskNotFoundError
+        ):
+            if not any(one in self.forgotten for one in self.equals(job.id)):
+                raise Broken(f"{life.name} called forgotten what is not: {job}")
         elif job.status not in self.ends[job.id]:
             if self.retries[job.id]:
                 return  # it began anew before its end was stored
@@ -321,9 +370,11 @@ class Account:
 
     def _is_safe(self, id: str) -> bool:
         """Whether a task is stored, or what asks for it, or another one with its key."""
-        if id in self.seqs or self.orders[id].key in self.keys:
-            return True
-        return self.is_left(id)
+        return self.is_known(id) or self.is_left(id)
+
+    def is_known(self, id: str) -> bool:
+        """Whether a task, or one with its key, is stored, or was until it was forgotten."""
+        return any(one in self.seqs or one in self.forgotten for one in self.equals(id))
 
     def is_left(self, id: str) -> bool:
         """Whether what asks for a task is in the inbox."""

@@ -174,7 +174,7 @@ class Lock:
         holder = self._disk.holder
         if holder is None:
             return None
-        return holder.name, None if holder.frozen else self._life.clock.wall()
+        return holder.name, None if holder.frozen else self._life.world.now
 
     def release(self) -> None:
         """Lead no more."""

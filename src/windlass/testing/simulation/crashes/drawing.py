@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 
 from ...._core.states import TERMINAL
 from ..history import draw
+from .forgetting import Cleaning
 from .plans import FUNCTIONS, Order, Setting
 from .steps import (
     Ask,
     Child,
+    Clean,
     Die,
     Do,
     Echo,
+    Forget,
     Keep,
     Open,
     Pass,
     PostAgain,
     Report,
+    SetClock,
     Submit,
     TakeOver,
     Weather,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 3
 _HALF = 0.5
+_FORGETFUL = 0.3
 _HOWS: tuple[tuple[How, ...], ...] = (
     ("ok",),
     ("ok", "ok", "error"),
@@ -46,7 +51,7 @@ _ODDS = (0.0, 0.0, 0.1, 0.4, 0.8)
 _FASHION = (0, 1, 1, 4)
 _SPECIALITIES = (
     "executor", "run_if", "retries", "max_crashes", "on_crash", "held", "delay", "at", "key",
-    "gated", "version", "client", "errand",
+    "gated", "version", "client", "errand", "timeout", "total_timeout", "expires",
 )  # fmt: skip
 
 
@@ -58,6 +63,13 @@ def simulate(seed: int) -> Played:
         in_file=rng.random() < 0.04,
         keep_count=rng.choice((None, None, 0, 2)),
     )
+    if rng.random() < _FORGETFUL:
+        setting = setting._replace(
+            completed=rng.choice((None, 0.0, 4.0)),
+            failed=rng.choice((None, 0.0, 12.0)),
+            keys=rng.choice((None, 0.0, 20.0)),
+            newest=rng.choice((None, 0, 3)),
+        )
     return draw(setting, lambda world: Hand(rng, world))
 
 
@@ -91,6 +103,9 @@ class Hand:
             self._echo: 2,
             self._post_again: 1,
             self._weather: 2,
+            self._set_clock: 2,
+            self._forget: 1,
+            self._clean: 1,
         }
         self._kinds = [*usual, *rare]
         weights = [*usual.values(), *(rng.choice(_FASHION) * weight for weight in rare.values())]
@@ -189,6 +204,9 @@ class Hand:
             held=maybe("held"),
             delay=rng.choice((0.5, 5.0)) if maybe("delay") else 0.0,
             at=rng.choice((-5.0, 3.0, 20.0)) if maybe("at") else None,
+            timeout=rng.choice((1.5, 8.0)) if maybe("timeout") else None,
+            total_timeout=rng.choice((3.0, 25.0)) if maybe("total_timeout") else None,
+            expires=rng.choice((2.0, 15.0)) if maybe("expires") else None,
             key=f"key {rng.randrange(3)}" if maybe("key") else None,
             gated=maybe("gated"),
         )
@@ -246,6 +264,20 @@ class Hand:
 
     def _pass(self) -> Step:
         return Pass(self._rng.choice((0.25, 1.0, 1.0, 6.0)))
+
+    def _set_clock(self) -> Step:
+        return SetClock(self._rng.choice((-1000.0, -7.0, 3.0, 500.0)))
+
+    def _forget(self) -> Step | None:
+        life, names = self._life(), list(self._world.account.orders)
+        return Forget(life.name, self._rng.choice(names)) if life and names else None
+
+    def _clean(self) -> Step | None:
+        life, rng = self._life(), self._rng
+        if life is None:
+            return None
+        wish = Cleaning(rng.choice((0.0, 0.0, 5.0)), rng.choice((0, 0, 1)), rng.random() < _HALF)
+        return Clean(life.name, wish)
 
     def _weather(self) -> Step:
         if self._world.disk.mood != "well":

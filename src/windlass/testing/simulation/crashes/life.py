@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .plans import Version
     from .world import World
 
-_KEEP_ALL = Keep(None, None, None, None)
 _ROUNDS = 100
 
 
@@ -47,6 +46,8 @@ class Life:
         self.frozen = False
         self.drained = False
         """Whether its engine has done nothing since the last turn of the pump."""
+        self.turned = world.now
+        """When the last one was."""
         self.clock = LifeClock(world)
         self.program = Program(versions)
         self.runs: dict[tuple[str, int], Run] = {}
@@ -77,8 +78,9 @@ class Life:
             keep_count=setting.keep_count,
         )
         store, lock = cast("Any", self.wire), Lock(self, self.world.disk)
+        keep = setting.keep if self.role != "errand" else Keep(None, None, None, None)
         self.durable = Durable(
-            runtime, store, CODEC, self.program, lock, _KEEP_ALL, role=self.role, threads=False
+            runtime, store, CODEC, self.program, lock, keep, role=self.role, threads=False
         )
         runtime.keep_in(self.durable)
         runtime._prefix = f"{self.name}-"  # noqa: SLF001  # usually it is random
@@ -121,6 +123,7 @@ class Life:
 
     def turn(self) -> None:
         """The pump turns."""
+        self.turned = self.world.now
         self.runtime.pump.turn()
         self.world.account.turned(self)
 
@@ -137,6 +140,7 @@ class Life:
         try:
             desk.beat()
             desk.look()
+            self.durable.sweeper.look(self.clock.now())
         except StoreError:
             pass  # as its thread does, it tries again next time
 
@@ -204,7 +208,7 @@ class Life:
 
 
 class LifeClock:
-    """Monotonic time that means nothing outside of the process, and the time of all."""
+    """Monotonic time that means nothing outside of the process, and that on the wall."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -214,9 +218,13 @@ class LifeClock:
         """Since a while before the process began."""
         return self._world.now - self._began
 
+    def truly(self, moment: float) -> float:
+        """When that was, in the time of all."""
+        return moment + self._began
+
     def wall(self) -> float:
         """On the wall."""
-        return self._world.now
+        return self._world.wall.time
 
 
 class Home:

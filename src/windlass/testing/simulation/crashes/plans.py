@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from ...._core.policies import Retry
 from ...._core.pools import Traits
 from ...._core.spec import Spec
+from ...._runtime.keeping import Keep
 from ...._runtime.recipe import ForCall, Recipe
 from ...._runtime.signature import CallShape
 from ....codecs import MsgpackCodec
@@ -107,6 +108,9 @@ class Order(NamedTuple):
     """Seconds of wall time from the beginning of the history."""
     key: str | None = None
     gated: bool = False
+    timeout: float | None = None
+    total_timeout: float | None = None
+    expires: float | None = None
 
     def recipe(self, program: Program, wall_epoch: float) -> Recipe | None:
         """What a process with that ``program`` makes of it; None if it has not the function."""
@@ -126,6 +130,9 @@ class Order(NamedTuple):
             changes["on_crash"] = "fail"
         if self.gated:
             changes["gates"] = ((GATE, 1),)
+        for limit in ("timeout", "total_timeout", "expires"):
+            if getattr(self, limit) is not None:
+                changes[limit] = getattr(self, limit)
         if changes:
             recipe = recipe.with_spec(**changes)
         at = wall_epoch + self.at if self.at is not None else None
@@ -149,6 +156,16 @@ class Setting(NamedTuple):
     """Whether the tasks are in a SQLite file; else they are in memory."""
     keep_count: int | None = None
     """How many ended tasks each life remembers; the store remembers all."""
+    completed: float | None = None
+    failed: float | None = None
+    keys: float | None = None
+    newest: int | None = None
+    """How long the store remembers, and how many; see ``Keep``."""
+
+    @property
+    def keep(self) -> Keep:
+        """How long the store remembers, as its leader is told."""
+        return Keep(self.completed, self.failed, self.keys, self.newest)
 
     def world(self) -> World:
         """A world with this setting in which nothing has happened yet."""

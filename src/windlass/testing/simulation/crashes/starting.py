@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...._core.states import COMPLETED, RUNNING, TERMINAL
 from ..plans import Broken
-from . import verdicts
+from . import timing, verdicts
 from .plans import EXECUTORS
 
 if TYPE_CHECKING:
     from ...._runtime.run import Run
     from .account import Account
     from .life import Life
-
-_HAIR = 1e-6
 
 
 def judge(account: Account, life: Life, run: Run) -> None:
@@ -36,7 +34,7 @@ def judge(account: Account, life: Life, run: Run) -> None:
     if order.held and not account.is_released(id):
         raise Broken(f"{id} starts and is held")
     _judge_budgets(account, id, run.number)
-    _judge_time(account, life, id)
+    timing.judge_start(account, life, run)
     _judge_dependencies(account, run)
     _judge_limits(account, life, run)
     _judge_what_was_kept(account, run)
@@ -52,18 +50,6 @@ def _judge_budgets(account: Account, id: str, run: int) -> None:
         raise Broken(f"{id} starts after {crashes} crashes")
     if failures > verdicts.retries_allowed(account, None, id):
         raise Broken(f"{id} starts after {failures} failures")
-
-
-def _judge_time(account: Account, life: Life, id: str) -> None:
-    order, wall = account.orders[id], life.clock.wall() + _HAIR
-    if account.retries[id]:
-        return
-    if wall < account.asked_at[id] + order.delay:
-        raise Broken(f"{id} starts before its delay is over")
-    if order.at is not None and wall < account.world.epoch + order.at:
-        raise Broken(f"{id} starts too early")
-    if wall < account.not_before.get(id, 0.0):
-        raise Broken(f"{id} starts again before its retry is due")
 
 
 def _judge_dependencies(account: Account, run: Run) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ...._core.outcome import Cancelled, Err, Ok
+from ...._core.states import COMPLETED, TERMINAL
 from ...._runtime.handle import TaskHandle
 from ...._runtime.stored_job import StoredJob
 from ....errors import TaskError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ...._runtime.job import Job
     from ...._runtime.run import Run
     from .disk import Mood
+    from .forgetting import Cleaning
     from .life import Life
     from .plans import Order, Version
     from .world import World
@@ -316,6 +318,46 @@ class PostAgain(NamedTuple):
         return f"request {self.number} is left once more"
 
 
+class Forget(NamedTuple):
+    """Somebody has no use for a task any more."""
+
+    life: str
+    name: str
+
+    def do(self, world: World) -> None:
+        """It goes if it has ended, and nothing needs it."""
+        life = world.life(self.life)
+        if life is not None and self.name in world.account.orders:
+            life.do(lambda: self._forget(life))
+
+    def _forget(self, life: Life) -> None:
+        job = life.runtime.find(self.name)
+        if job is not None and life.runtime.accepting:
+            life.world.account.unwanted.add(self.name)
+            life.runtime.forget(job)
+
+    def __str__(self) -> str:
+        return f"{self.life}: forget {self.name}"
+
+
+class Clean(NamedTuple):
+    """Somebody cleans up."""
+
+    life: str
+    wish: Cleaning
+
+    def do(self, world: World) -> None:
+        """What is old goes."""
+        if (life := world.life(self.life)) is not None and life.runtime.accepting:
+            world.account.cleanings.append(self.wish)
+            older_than, keep, only_completed = self.wish
+            statuses = {COMPLETED} if only_completed else TERMINAL
+            life.do(lambda: life.runtime.cleanup(older_than, statuses, keep))
+
+    def __str__(self) -> str:
+        return f"{self.life}: forget by {self.wish}"
+
+
 class TakeOver(NamedTuple):
     """Nothing is heard of the leader for a while, and a follower takes the lead."""
 
@@ -348,6 +390,19 @@ class Weather(NamedTuple):
 
     def __str__(self) -> str:
         return f"the disk is {self.mood}"
+
+
+class SetClock(NamedTuple):
+    """Somebody sets the clock on the wall."""
+
+    seconds: float
+
+    def do(self, world: World) -> None:
+        """For all."""
+        world.wall.set_by(self.seconds)
+
+    def __str__(self) -> str:
+        return f"the clock on the wall is set by {self.seconds} s"
 
 
 class Pass(NamedTuple):

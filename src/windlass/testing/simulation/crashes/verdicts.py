@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ...._core.states import CANCELLED, COMPLETED, FAILED, TERMINAL
-from ....errors import SerializationError, TaskCrashedError, TaskDependencyError
+from ....errors import SerializationError, TaskCrashedError, TaskDependencyError, TaskTimeoutError
 from ..plans import Broken
+from . import timing
 from .plans import CODEC, VERSIONS
 
 if TYPE_CHECKING:
@@ -70,14 +71,16 @@ def judge(account: Account, life: Life, row: Row) -> None:
             raise Broken(f"run {row.run} of {row.id} is stored as having returned: {report}")
     elif row.status == FAILED:
         _judge_failure(account, life, row, rest)
-    elif not _is_cancelled(account, row.id):
+    elif not _is_cancelled(account, life, row.id):
         raise Broken(f"{row.id} was cancelled by nobody: {rest}")
 
 
 def _judge_failure(account: Account, life: Life, row: Row, rest: list[Any]) -> None:
     raised, crashed, packed = rest
     error, _ = CODEC.decode_error(packed)
-    order, crashes = account.orders[row.id], len(account.crashed[row.id])
+    order = account.orders[row.id]
+    crashes = len(account.crashed[row.id]) + len(account.unclear[row.id])
+    failures = len(account.failed[row.id]) + len(account.unclear[row.id])
     report = account.reports.get((row.id, row.run))
     if crashed or isinstance(error, TaskCrashedError):
         fine = crashes >= crashes_allowed(account, life, row.id) or (
@@ -86,11 +89,16 @@ def _judge_failure(account: Account, life: Life, row: Row, rest: list[Any]) -> N
     elif raised:
         fine = report is not None and report.life is life
         if report is not None and report.how == "error":
-            fine = fine and len(account.failed[row.id]) > retries_allowed(account, life, row.id)
+            fine = fine and failures > retries_allowed(account, life, row.id)
+    elif isinstance(error, TaskTimeoutError):
+        fine = timing.has_run_out(account, life, row)
     elif isinstance(error, TaskDependencyError):
         after = set[str]().union(*(account.equals(name) for name in order.after))
         fine = any(
-            {FAILED, CANCELLED} & account.ends[name] or name in account.unstored for name in after
+            {FAILED, CANCELLED} & account.ends[name]
+            or name in account.unstored
+            or (name in account.forgotten and row.id in account.stillborn)
+            for name in after
         )
     else:
         narrow = life.program.versions.get(order.function) == "narrow"
@@ -99,8 +107,8 @@ def _judge_failure(account: Account, life: Life, row: Row, rest: list[Any]) -> N
         raise Broken(f"{row.id} failed after {crashes} crashes without a reason: {error!r}")
 
 
-def _is_cancelled(account: Account, id: str) -> bool:
-    if id in account.cancels:
+def _is_cancelled(account: Account, life: Life | None, id: str) -> bool:
+    if id in account.cancels or timing.has_expired(account, life, id):
         return True
     above = [account.holder(name) for name in account.orders[id].after]
     above += account.orders[id].after
@@ -109,7 +117,7 @@ def _is_cancelled(account: Account, id: str) -> bool:
     return any(
         CANCELLED in account.ends[other]
         or other in account.cancels
-        or (other in account.unstored and _is_cancelled(account, other))
+        or (other in account.unstored and _is_cancelled(account, None, other))
         for other in above
     )
 
@@ -127,14 +135,14 @@ def judge_handled(account: Account, life: Life, number: int, changed: Collection
     row = account.row(id)
     account.news.append(f"request {number} ({kind} {id}) is handled")
     if kind == "submit":
-        if row is None and fields[4] not in account.keys:
+        if row is None and not account.is_known(id):
             raise Broken(f"{id} was submitted by request {number}, which had no effect")
     elif row is None:
         return  # nobody knows it
     elif kind == "cancel":
         if row.status not in TERMINAL and not account.retries[id]:
             raise Broken(f"{id} was cancelled by request {number}, and is {row.status}")
-    elif "narrow" in life.program.versions.values() or account.unstored:
+    elif "narrow" in life.program.versions.values() or account.unstored or account.forgotten:
         return  # what it would retry it may not be able to call, or not find
     elif kind == "retry" and row.status in {FAILED, CANCELLED} and row.seq not in changed:
         raise Broken(f"{id} was retried by request {number}, and is {row.status}")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from ...._core.states import TERMINAL
 from ..plans import Broken
+from . import timing
 from .account import Account
+from .clocks import Wall
 from .disk import Disk
 from .life import Life
 from .plans import FUNCTIONS
@@ -32,7 +34,8 @@ class World:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.now = self.epoch = 1_000_000.0
-        """The time on the wall, and when it was when all began."""
+        """The time, and when it was when all began."""
+        self.wall = Wall(self)
         self.disk = Disk(in_file=setting.in_file)
         self.account = Account(self)
         self.lives: dict[str, Life] = {}
@@ -92,6 +95,7 @@ class World:
                 job.status not in TERMINAL and row.status == "running" and job.run < row.run
             ):
                 raise Broken(f"{job} is stored as {row.status}, run {row.run}")
+        timing.judge_rest(account, life)
 
     # -- the end -------------------------------------------------------------------------------
 
@@ -144,7 +148,7 @@ class World:
             deadline - life.clock.now()
             for life in self.lives.values()
             if life.leads
-            and (deadline := life.runtime.engine.next_deadline(life.clock.now(), self.now))
+            and (deadline := life.runtime.engine.next_deadline(life.clock.now(), self.wall.time))
             is not None
         ]
         self.now += max(0.015625, min(due, default=0.0))
@@ -155,7 +159,9 @@ class World:
         for life in self.lives.values():
             for handle in life.handles if life.alive else ():
                 id = self.account.holder(handle.id)
-                ended = self.account.status(id) in TERMINAL and not self.account.is_left(handle.id)
+                status = self.account.status(id)
+                ended = status in TERMINAL or (status is None and self.account.is_known(id))
+                ended = ended and not self.account.is_left(handle.id)
                 if ended and not handle.done():
                     raise Broken(f"{life.name} waits for {handle}, which has ended")
 

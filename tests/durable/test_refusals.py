@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+from contextlib import closing
 
 import pytest
 from runtime.stage import on_a_loop
@@ -147,4 +148,24 @@ async def test_what_was_retried_before_it_was_refused_is_not_safe_either(jobs):
         with pytest.raises(StoreError, match="never ran"):
             await again
         assert await fine == 2
+    assert read(jobs, "SELECT id FROM windlass_tasks") == [(fine.id,)]
+
+
+@on_a_loop
+async def test_nor_is_what_was_retried_in_a_later_turn_of_the_same_commit(jobs):
+    async with TaskManager(jobs) as tm:
+        small(tm)
+        with closing(sqlite3.connect(jobs, isolation_level=None)) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")  # so that what follows goes into one commit
+            fine, big = tm.submit(add, 1), tm.submit(echo.options(delay=60), "x" * MOST)
+            tm._runtime.pump.turn()
+            big.cancel()
+            tm._runtime.pump.turn()
+            again = tm.retry(big)
+            tm._runtime.pump.turn()
+            somebody.execute("ROLLBACK")
+        with pytest.raises(StoreError, match="never ran"):
+            await again
+        assert await fine == 2
+        assert not tm._runtime.engine.unfinished
     assert read(jobs, "SELECT id FROM windlass_tasks") == [(fine.id,)]

@@ -63,7 +63,7 @@ class Entry:
 
     __slots__ = (
         "checkpoints", "deletes", "ended", "functions", "handled", "inserts", "lines", "moves",
-        "new", "news", "promises", "runs", "steps", "stops", "trims", "updates",
+        "new", "news", "promises", "renewed", "runs", "steps", "stops", "trims", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -71,6 +71,8 @@ class Entry:
         self.inserts: dict[int, Row] = {}
         self.updates: dict[int, Update] = {}
         self.new: list[StoredJob] = []
+        self.renewed: list[StoredJob] = []
+        """Retried: each in the place of one that is stored, or was to be."""
         self.ended: list[StoredJob] = []
         self.deletes: list[int] = []
         self.functions: list[tuple[str, bytes]] = []
@@ -132,6 +134,8 @@ class Journal:
         self.refused: deque[tuple[StoredJob, StoreError]] = deque()
         """New jobs that could not be stored, for the pump to take back."""
 
+        self.never: set[int] = set()
+        """The numbers of tasks that could not be stored."""
         self.going: set[int] = set()
         """The numbers of tasks that are forgotten, and may still be on disk."""
         self.pledged: WeakSet[StoredJob] = WeakSet()
@@ -187,6 +191,8 @@ class Journal:
             self._seq += 1
             job.seq = self._seq
             entry.new.append(job)
+        else:
+            entry.renewed.append(job)
         if job.function not in self._introduced:
             self._introduce(job.function, entry)
         entry.inserts[job.seq] = self._records.row(job, offset)
@@ -238,6 +244,7 @@ class Journal:
         self.epoch, self._seq = epoch, seq
         self._introduced.clear()
         self.going.clear()
+        self.never.clear()
         self._closing.clear()
         self.sick = None
         if thread:
@@ -317,7 +324,7 @@ class Journal:
                 for batch in _pages(self._batch(self._trying)):
                     self._store.commit(self.epoch, batch)
             except StoreError as error:
-                if not leave_out(self._trying, error, self._records, self.refused.append):
+                if not leave_out(self._trying, error, self._records, self):
                     raise
             else:
                 return

@@ -15,11 +15,10 @@ from .._core.states import CANCELLED, COMPLETED, FAILED
 from ..errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from .journal import Entry
+    from .journal import Entry, Journal
     from .records import Records
-    from .stored_job import StoredJob
 
 logger = logging.getLogger("windlass")
 
@@ -28,16 +27,18 @@ def leave_out(
     entries: Sequence[Entry],
     error: StoreError,
     records: Records,
-    refuse: Callable[[tuple[StoredJob, StoreError]], None],
+    journal: Journal,
 ) -> bool:
     """Take out of ``entries`` what ``error`` is about; False if it is about none of it."""
     part, seq = error.details.get("refused", ("", 0))
     if part == "inserts":
         refused = [job for entry in entries for job in entry.new if job.seq == seq]
-        if refused:
+        if refused or seq in journal.never:
+            # Who was retried meanwhile takes the place of what never was, and never is either.
+            refused += [job for entry in entries for job in entry.renewed if job.seq == seq]
+            journal.never.add(seq)
             _forget(entries, seq)
-            for job in refused:
-                refuse((job, error))
+            journal.refused.extend((job, error) for job in refused)
             return True
     if part in {"inserts", "updates"}:
         return _say_less(entries, error, records, seq)

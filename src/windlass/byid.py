@@ -192,17 +192,14 @@ class ById:
 
     def cancel_all(self, **filters: Any) -> int:
         """Cancel all tasks that fit the filters of ``list_tasks``; returns how many."""
-        jobs = self._runtime.jobs(self._filter(**filters))
+        jobs = self._runtime.unfinished(self._filter(**filters))
         return sum(self._runtime.cancel(job) for job in jobs)
 
     def retry_all(self, **filters: Any) -> list[TaskHandle[Any]]:
         """Give every failed or cancelled task that fits the filters another run."""
         filters.setdefault("status", (TaskStatus.FAILED, TaskStatus.CANCELLED))
-        return [
-            self._runtime.retry(job)
-            for job in self._runtime.jobs(self._filter(**filters))
-            if job.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}
-        ]
+        wanted = self._filter(**filters)
+        return [self._runtime.retry(job) for job in self._runtime.fallen(wanted)]
 
     def retry(self, task: TaskHandle[Any] | str, *, downstream: bool = False) -> TaskHandle[Any]:
         """Give a failed or cancelled task another run, through the new handle that is returned.

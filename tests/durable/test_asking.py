@@ -137,7 +137,10 @@ async def test_a_client_knows_how_far_a_task_is(jobs):
             if change.after is TaskStatus.RUNNING:
                 break
         await changes.aclose()
-        assert tm.get_task_progress(handle) == (0.5, "half \ud800 of it")
+        told = (0.5, "half \ud800 of it")
+        assert tm.get_task_progress(handle) == told
+        assert handle.progress == tm.get_task(handle.id).progress == 0.5
+        assert [(info.progress, info.message) for info in tm.list_tasks()] == [told]
         hold.open()
         await handle
         assert tm.get_task_progress(handle.id) == (1.0, "half ? of it")
@@ -234,3 +237,49 @@ def test_stats_shows_slots_and_gates_while_a_program_runs(jobs, capsys):
     assert json.loads(capsys.readouterr().out)["live"] is None
     with closing(sqlite3.connect(jobs)):
         assert not TaskFile(jobs).is_led
+
+
+@on_a_loop
+async def test_a_client_cancels_and_retries_all(jobs):
+    hold = door()
+    async with TaskManager(jobs), TaskManager(jobs, role="client") as tm:
+        handles = [tm.submit(wait_at), tm.submit(wait_at), tm.submit(add, 1)]
+        await hold.came(2)
+        await handles[2]
+        assert tm.cancel_all(name="wait_at") == 2
+        await tm.flush(handled=True)
+        assert {tm.get_task_status(handle.id) for handle in handles[:2]} == {"cancelled"}
+        again = tm.retry_all()
+        assert {handle.id for handle in again} == {handle.id for handle in handles[:2]}
+        hold.open()
+        assert [await handle for handle in again] == [None, None]
+
+
+@on_a_loop
+async def test_a_client_has_a_task_forgotten(jobs):
+    hold = door()
+    async with TaskManager(jobs), TaskManager(jobs, role="client") as tm:
+        done, waits = tm.submit(add, 1), tm.submit(wait_at)
+        after = tm.submit(add, waits.output, 1)
+        await done
+        assert tm.forget(done)
+        assert not tm.forget(waits)
+        await tm.flush(handled=True)
+        assert tm.get_task(done.id) is None
+        hold.open()
+        with pytest.raises(TypeError):
+            await after
+
+
+@on_a_loop
+async def test_what_failed_in_an_earlier_process_is_among_all_that_is_retried(jobs):
+    hold = door()
+    async with TaskManager(jobs) as tm:
+        handle = tm.submit(wait_at)
+        await hold.came()
+        handle.cancel()
+        await tm.join()
+    hold = door()
+    hold.open()
+    async with TaskManager(jobs) as tm:
+        assert [await again for again in tm.retry_all()] == [None]

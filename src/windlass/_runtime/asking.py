@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.change import Gap
@@ -13,7 +14,7 @@ from .._core.info import TaskInfo
 from .._core.metrics import Metrics, measure
 from .._core.outcome import Err
 from .._core.record import record
-from .._core.states import FAILED, PENDING, RUNNING, TERMINAL
+from .._core.states import CANCELLED, FAILED, PENDING, RUNNING, TERMINAL
 from ..errors import (
     ManagerClosedError,
     TaskDependencyError,
@@ -25,7 +26,7 @@ from .stored_job import StoredJob
 from .wait import Promise
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 
     from .._core.change import Change
     from .._core.states import TaskStatus
@@ -56,7 +57,8 @@ class Asking(Parts):
     def info(self, job: Job) -> TaskInfo:
         """A picture of a job."""
         with self.lock:
-            return TaskInfo.of(job, self.wall_offset())
+            info = TaskInfo.of(job, self.wall_offset())
+        return self._as_it_runs([info])[0]
 
     def infos(self, wanted: Callable[[Task], bool], limit: int | None = None) -> list[TaskInfo]:
         """Pictures of the jobs that are wanted, in the order they were submitted."""
@@ -65,12 +67,37 @@ class Asking(Parts):
             offset = self.wall_offset()
             found = (task for task in self.engine.tasks.values() if wanted(task))
             infos = (TaskInfo.of(task, offset) for task in found)
-            return [*itertools.islice(itertools.chain(stored, infos), limit)]
+            found = [*itertools.islice(itertools.chain(stored, infos), limit)]
+        return self._as_it_runs(found)
+
+    def _as_it_runs(self, infos: list[TaskInfo]) -> list[TaskInfo]:
+        """``infos``, with how far those are that run in the process that leads: no file has that."""
+        if self.follower is None:
+            return infos
+        there = [i.id for i in infos if i.status is RUNNING and i.id not in self.engine.tasks]
+        told = self.follower.progress(there) if there else {}
+        return [
+            replace(info, progress=told[info.id][0], message=told[info.id][1])
+            if info.id in told
+            else info
+            for info in infos
+        ]
 
     def jobs(self, wanted: Callable[[Task], bool]) -> list[Job]:
-        """The jobs that are wanted."""
+        """The jobs that are wanted, of those in memory."""
         with self.lock:
             return [cast("Job", task) for task in self.engine.tasks.values() if wanted(task)]
+
+    def unfinished(self, wanted: Callable[[Task], bool]) -> list[Job]:
+        """The jobs that are wanted and have not ended, wherever they run."""
+        elsewhere = self.durable.unfinished(wanted) if self.follower and self.durable else []
+        return [*elsewhere, *(job for job in self.jobs(wanted) if job.status not in TERMINAL)]
+
+    def fallen(self, wanted: Callable[[Task], bool]) -> Iterator[Job]:
+        """The jobs that are wanted and have failed or been cancelled, however long ago."""
+        yield from [job for job in self.jobs(wanted) if job.status in {FAILED, CANCELLED}]
+        if self.durable is not None:
+            yield from self.durable.fallen(wanted)
 
     def progress(self, job: Job, fraction: float, message: str) -> bool:
         """Note how far a running job is."""
@@ -79,8 +106,6 @@ class Asking(Parts):
 
     def progress_of(self, job: Job) -> tuple[float, str]:
         """How far a job is, and what it is doing, as far as anybody knows."""
-        if self.follower is not None and isinstance(job, StoredJob) and job.status is RUNNING:
-            return self.follower.progress(job)
         info = self.info(job)
         return info.progress, info.message
 

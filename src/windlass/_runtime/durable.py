@@ -340,6 +340,20 @@ class Durable:
             found += [TaskInfo.of(job, offset) for job in unfinished if wanted(job)]
         return found
 
+    def unfinished(self, wanted: Callable[[Task], bool]) -> Iterator[Job]:
+        """The jobs that are wanted of those that have not ended, while we follow."""
+        for row in self.store.unfinished():
+            if wanted(self.reader.read(row)) and (job := self.recall(row.id)) is not None:
+                yield job
+
+    def fallen(self, wanted: Callable[[Task], bool]) -> Iterator[Job]:
+        """The jobs that are wanted of those that failed, and that only the store knows."""
+        tasks = self._runtime.engine.tasks
+        for row in self._ended_as({FAILED.value, CANCELLED.value}):
+            if row.id not in tasks and wanted(self.reader.read(row)):
+                if (job := self.recall(row.id)) is not None:
+                    yield job
+
     # -- what comes in, and what is said -------------------------------------------------------
 
     def prepare(self, job: Job) -> None:

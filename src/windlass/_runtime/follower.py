@@ -136,12 +136,12 @@ class Follower:
             return f"{job.status}; {error}"
         return told or f"{job.status}, and the leader does not know it yet"
 
-    def progress(self, job: StoredJob) -> tuple[float, str]:
-        """How far ``job`` is, as the leader knows; it is given a moment."""
+    def progress(self, ids: Iterable[str]) -> dict[str, tuple[float, str]]:
+        """How far running tasks are, as the leader knows; it is given a moment."""
         try:
-            return read_progress(self._questions.ask(self._runtime, self.ask, "progress", job.id))
+            return read_progress(self._questions.ask(self._runtime, self.ask, "progress", *ids))
         except StoreError:
-            return 0.0, ""  # which is all that is known here
+            return {}  # which is all that is known here
 
     def metrics(self) -> Metrics:
         """The leader's figures; it is given a moment."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.flow import Rate
 from .._core.metrics import Durations, GateMetrics, Metrics, PoolMetrics
-from .._core.states import TaskPriority, TaskStatus
+from .._core.states import RUNNING, TaskPriority, TaskStatus
 from ..errors import StoreError
 
 if TYPE_CHECKING:
@@ -83,9 +83,12 @@ def _explanation(runtime: Runtime, id: str) -> str:
     return runtime.explain(job) if job is not None else ""
 
 
-def _progress(runtime: Runtime, id: str) -> str:
-    job = runtime.find(id)
-    return json.dumps(runtime.progress_of(job) if job is not None else (0.0, ""))
+def _progress(runtime: Runtime, *ids: str) -> str:
+    jobs = [runtime.engine.tasks.get(id) for id in ids]
+    with runtime.lock:
+        notes = {job.id: job.notes for job in jobs if job is not None and job.status is RUNNING}
+        told = {id: (said.progress or 0.0, said.message) for id, said in notes.items() if said}
+    return json.dumps(told)
 
 
 def _figures(runtime: Runtime) -> str:
@@ -103,10 +106,9 @@ _ANSWERS: Mapping[str, Callable[..., str]] = {
 # -- figures that have travelled -------------------------------------------------------------------
 
 
-def read_progress(text: str) -> tuple[float, str]:
-    """How far a task is, and what it is doing."""
-    fraction, message = json.loads(text)
-    return fraction, message
+def read_progress(text: str) -> dict[str, tuple[float, str]]:
+    """How far tasks are that run, and what they are doing, by their ids."""
+    return {id: (fraction, message) for id, (fraction, message) in json.loads(text).items()}
 
 
 def read_metrics(text: str) -> Metrics:

@@ -39,7 +39,8 @@ class CeleryExecutor(_CeleryExecutor):
         redis: the address of the Redis through which tasks are heard of. By default it is the app's
             result backend, or its broker.
         name: one that this manager keeps over restarts, so that a durable one finds its tasks that
-            are still under way. No two managers may have the same at a time.
+            are still under way. It is one manager's at a time: the calls of a second one wait
+            until the first has gone, and fail when ``patience`` is over.
         slots: how many calls are handed over at once; more wait in the manager, by priority. They
             do not count against ``max_concurrent_tasks``.
         grace: seconds that a stopped call gets before its process is killed.

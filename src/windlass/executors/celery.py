@@ -222,7 +222,8 @@ class CeleryExecutor:
                 manager = self._manager
                 redis.delete(news_of(manager), flight_of(manager), opened_of(manager))
             else:
-                redis.xadd(news_of(self._manager), {"kind": "closed", "key": "", "body": ""})
+                closed: dict[Any, Any] = {"kind": "closed", "key": "", "body": ""}
+                redis.xadd(news_of(self._manager), closed, nomkstream=True)
 
     def figures(self) -> Mapping[str, int]:
         """How many calls are with Celery, and how many of them run."""

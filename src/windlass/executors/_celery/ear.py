@@ -16,6 +16,9 @@ from collections import deque
 from time import monotonic as now  # noqa: TID251  # as in flights
 from typing import TYPE_CHECKING, Any
 
+from ..._core.outcome import Err
+from ...errors import TaskError
+from .holding import Name, NameTakenError
 from .wire import BEATS, BEGUN, CRASHED, ENDED, flight_of, id_of, news_of, opened_of
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ logger = logging.getLogger("windlass")
 
 _AT_ONCE = 500
 _BLOCK_MS = 1_000
-_RENEW_EVERY = 5.0
+_RENEW_EVERY = 3.0
 _LAG = 2.0
 _MOMENT = 1.0
 _ADOPTION_SECONDS = 60.0
@@ -36,6 +39,10 @@ _BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 class NoNewsError(Exception):
     """News cannot come in yet."""
+
+    def __init__(self, trouble: Exception | None) -> None:
+        super().__init__(str(trouble or "no answer yet"))
+        self.name_taken = isinstance(trouble, NameTakenError)
 
 
 class Ear:
@@ -64,7 +71,7 @@ class Ear:
         self._redis = redis
         self._manager = manager
         self._flights = flights
-        self._remembers = remembers
+        self._name = Name(redis, manager) if remembers else None
         self.keep = max(1, round(keep))
         self._lease = lease
         self._start_timeout = start_timeout
@@ -83,17 +90,26 @@ class Ear:
         self._since: dict[str, Any] = {self._news: "0", self._beats: "$"}
         self._taken_in: deque[tuple[float, Any, str | None]] = deque()
         self._renewed = 0.0
-        self._thread = threading.Thread(target=self._run, name="windlass-celery-in", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def wait_until_ready(self) -> None:
-        """Return when news can come in; NoNewsError if that takes longer than a moment."""
+        """Return when news can come in; NoNewsError if that takes longer than a moment.
+
+        Until the first call there is nothing to listen for; and whoever only follows the leader of
+        a file must leave the name to that.
+        """
+        if self._thread is None:
+            run = threading.Thread(target=self._run, name="windlass-celery-in", daemon=True)
+            self._thread = run
+            run.start()
         if not self._ready.wait(_MOMENT):
-            raise NoNewsError(str(self._trouble or "no answer yet"))
+            raise NoNewsError(self._trouble)
 
     def close(self) -> None:
         """Hear nothing more; it leaves when its read returns."""
         self._closing.set()
+        if self._thread is None:
+            self._redis.close()
 
     # -- what an earlier life has handed over --------------------------------------------------
 
@@ -133,19 +149,34 @@ class Ear:
             except Exception as error:  # noqa: BLE001  # of a library; it is told, and tried again
                 self._trouble = error
                 if connected and not self._closing.is_set():
-                    logger.warning("Redis does not answer: no news of tasks on Celery (%s)", error)
+                    self._lament(error)
                 connected = False
                 self._closing.wait(next(pauses, _BACK_OFF[-1]))
         try:
+            if self._name is not None:
+                self._name.give_up()
             self._redis.close()
         except Exception:  # noqa: BLE001, S110  # it was of no use any more
             pass
 
+    def _lament(self, error: Exception) -> None:
+        """Tell what has gone wrong with what went well."""
+        if not isinstance(error, NameTakenError):
+            logger.warning("Redis does not answer: no news of tasks on Celery (%s)", error)
+            return
+        self._ready.clear()
+        logger.error("%s. It took it while nothing was heard of this one", error)
+        for flight in self._flights.letters():
+            lost = TaskError(f"{flight.label} is not heard of any more: {error}")
+            self._flights.end(flight.key, Err(lost, raised=False))
+
     def _connect(self, *, first: bool) -> None:
+        if self._name is not None:
+            self._name.take()
         newest = self._redis.xrevrange(self._beats, count=1)
         if first:
             self._since[self._beats] = newest[0][0] if newest else "0"
-            if self._remembers:
+            if self._name is not None:
                 kept = self._redis.hgetall(flight_of(self._manager))
                 with self._lock:
                     # Of several attempts the last one counts; the number stands in the key.
@@ -154,7 +185,6 @@ class Ear:
                     self._left_keys = set(self._left_behind.values())
                 self._opened = now()
             self._renew()
-            self._ready.set()
         else:
             if not newest:  # what is gone is counted anew
                 self._since[self._beats] = "0"
@@ -163,10 +193,13 @@ class Ear:
                 logger.warning("Redis has lost its data: tasks that were under way are looked for")
             # In any case with what workers had taken from the broker, if that is this Redis.
             self._lost()
+        self._ready.set()
 
     def _renew(self) -> bool:
         """Have the news live on; False if they were not there any more."""
         self._renewed = now()
+        if self._name is not None:
+            self._name.take()
         for hash_ in (flight_of(self._manager), opened_of(self._manager)):
             self._redis.expire(hash_, self.keep)
         if self._redis.expire(self._news, self.keep):

@@ -121,10 +121,14 @@ class Flights:
         with self._lock:
             return [one for one in self._by_key.values() if one.place is not None]
 
+    def letters(self) -> list[Flight]:
+        """Those that are not signatures of Celery's own."""
+        with self._lock:
+            return [one for one in self._by_key.values() if not one.signed]
+
     def unopened(self) -> list[Flight]:
         """Those whose letters nobody has opened."""
-        with self._lock:
-            return [one for one in self._by_key.values() if one.place is None and not one.signed]
+        return [one for one in self.letters() if one.place is None]
 
     # -- news ----------------------------------------------------------------------------------
 

@@ -136,6 +136,8 @@ class Post:
                 return
 
     def _story(self, error: BaseException) -> str:
+        if isinstance(error, NoNewsError) and error.name_taken:
+            return str(error)
         if isinstance(error, NoNewsError) or type(error).__module__.startswith("redis"):
             who = "Redis, through which tasks are heard of,"
         else:
@@ -163,7 +165,9 @@ class Post:
         for flight in what:
             text = f"{flight.label} could not be handed over: {self._story(error)}"
             if not _is_hopeless(error):
-                text += f". It was tried for {self._patience:g} s; is it running?"
+                text += f". It was tried for {self._patience:g} s"
+                named = isinstance(error, NoNewsError) and error.name_taken
+                text += "" if named else "; is it running?"
             failure = TaskError(text, flight.call.task_id)
             failure.__cause__ = error
             self._flights.end(flight.key, Err(failure, raised=False))

@@ -20,6 +20,7 @@ comes back stands in one Redis stream, the manager's *news*, which it reads with
   the manager sends one whenever the first may be lost.
 - **A worker is alive while its main process beats.** A task that keeps the interpreter busy does
   not hold up the beats, and the death of a single child process is told by its parent.
+- **A name is one manager's at a time,** see ``holding``: two would take each other's news.
 - **No news stream, no manager.** It expires when its manager is gone. Letters of a manager that is
   gone are dropped, and a manager that finds its stream gone knows that Redis has lost its data.
 """
@@ -67,6 +68,21 @@ return 1
 """
 MOST_UNREAD = 100_000
 
+# KEYS: holder. ARGV: who wants the name, whom it may take the place of, seconds. Nil: it is theirs;
+# else who has it.
+TAKE_NAME = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] and holder ~= ARGV[2] then return holder end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
+return false
+"""
+
+# KEYS: holder. ARGV: who gives it up.
+GIVE_UP_NAME = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+
 
 def news_of(manager: str) -> str:
     """The stream in which a manager hears of its tasks."""
@@ -81,6 +97,11 @@ def flight_of(manager: str) -> str:
 def opened_of(manager: str) -> str:
     """The hash of who has opened what: letter's key to place."""
     return f"windlass:{manager}:opened"
+
+
+def holder_of(manager: str) -> str:
+    """The key that tells whose name it is, if it is one that is kept."""
+    return f"windlass:{manager}:holder"
 
 
 def inbox_of(process: str) -> str:

@@ -12,7 +12,7 @@ from windlass import ManagerClosedError, TaskManager, current_task, task
 from windlass.cli.app import app
 from windlass.observe import TaskFile
 
-from .stage import add, after_crash, door, doors, nobody_is_there, read
+from .stage import SOON, add, after_crash, door, doors, nobody_is_there, read
 
 news = logging.getLogger("newsroom")
 
@@ -253,3 +253,26 @@ def test_the_command_line_shows_it(jobs, capsys):
 def run(capsys, *arguments):
     app([*arguments], standalone_mode=False)
     return capsys.readouterr().out
+
+
+@on_a_loop
+async def test_what_is_said_does_not_wait_for_the_next_look_for_requests(jobs, monkeypatch):
+    monkeypatch.setattr("windlass._runtime.desk.LOOK_EVERY", 60.0)
+    first, second = door("first"), door("second")
+    async with TaskManager(jobs) as tm:
+        written = asyncio.Queue()
+        loop, store = asyncio.get_running_loop(), tm._runtime.durable.store
+        commit = store.commit
+
+        def told(epoch, batch):
+            commit(epoch, batch)
+            if batch.lines:
+                loop.call_soon_threadsafe(written.put_nowait, [line.text for line in batch.lines])
+
+        store.commit = told
+        for hold, name in ((first, "first"), (second, "second")):
+            tm.submit(talk, name, name=name)
+            await hold.came()
+            assert await asyncio.wait_for(written.get(), SOON) == [name]
+        first.open()
+        second.open()

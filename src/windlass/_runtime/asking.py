@@ -67,11 +67,11 @@ class Asking(Parts):
             offset = self.wall_offset()
             found = (task for task in self.engine.tasks.values() if wanted(task))
             infos = (TaskInfo.of(task, offset) for task in found)
-            found = [*itertools.islice(itertools.chain(stored, infos), limit)]
-        return self._as_it_runs(found)
+            pictures = [*itertools.islice(itertools.chain(stored, infos), limit)]
+        return self._as_it_runs(pictures)
 
     def _as_it_runs(self, infos: list[TaskInfo]) -> list[TaskInfo]:
-        """``infos``, with how far those are that run in the process that leads: no file has that."""
+        """``infos``, with how far those are that run where another process leads."""
         if self.follower is None:
             return infos
         there = [i.id for i in infos if i.status is RUNNING and i.id not in self.engine.tasks]

@@ -34,6 +34,8 @@ logger = logging.getLogger("windlass")
 
 LOOK_EVERY = 1.0
 BEAT_EVERY = 2.0
+_LISTEN_EVERY = 0.1
+_LISTEN_FOR = 1.0
 _CLIENT_IS_GONE = 10.0
 LEADER = "leader"
 
@@ -51,6 +53,9 @@ class Desk:
         self._bell = bell
         self._clients: dict[int, float] = {}
         self._taken: set[int] = set()
+        self._listens_until = 0.0
+        self.listens = False
+        """Whether what tasks say in the log is written soon without anybody ringing for it."""
         self._closing = False
         self._thread: threading.Thread | None = None
 
@@ -119,11 +124,22 @@ class Desk:
                 logger.warning("requests of other processes wait: %s", error)
             except Exception:
                 logger.exception("a request of another process cannot be understood")
-            if self._runtime.log_book:
-                self._runtime.pump.wake()  # what was said waits for no longer than this
-            for port in self._bell.wait(LOOK_EVERY):
+            for port in self._bell.wait(self._listen(now)):
                 if port != self._bell.port:
                     self.greet(port)
+
+    def _listen(self, now: float) -> float:
+        """Have written what tasks have said; for how long to sleep now.
+
+        Soon, because of a process that dies the last words are wanted most; but not one by one.
+        """
+        book = self._runtime.log_book
+        if book:
+            self._listens_until = now + _LISTEN_FOR
+            self._runtime.pump.wake()
+        self.listens = now < self._listens_until
+        self.listens |= bool(book)  # said a moment ago, by somebody who thought we would listen
+        return _LISTEN_EVERY if self.listens else LOOK_EVERY
 
     # -- requests ------------------------------------------------------------------------------
 

@@ -206,6 +206,11 @@ class Durable:
         if self._desk is not None:
             self._desk.wake()
 
+    def listen(self) -> None:
+        """Have written soon what tasks say in the log."""
+        if self._desk is not None and not self._desk.listens:
+            self._desk.wake()
+
     # -- what has ended, and is asked for ------------------------------------------------------
 
     def read_new(self, row: Row) -> tuple[StoredJob, TaskError | None]:
@@ -350,9 +355,10 @@ class Durable:
         """The jobs that are wanted of those that failed, and that only the store knows."""
         tasks = self._runtime.engine.tasks
         for row in self._ended_as({FAILED.value, CANCELLED.value}):
-            if row.id not in tasks and wanted(self.reader.read(row)):
-                if (job := self.recall(row.id)) is not None:
-                    yield job
+            if row.id in tasks or not wanted(self.reader.read(row)):
+                continue
+            if (job := self.recall(row.id)) is not None:
+                yield job
 
     # -- what comes in, and what is said -------------------------------------------------------
 

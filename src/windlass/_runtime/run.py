@@ -166,11 +166,13 @@ class Run:
 
     def keep_line(self, said: tuple[str, str, str]) -> None:
         """Keep what was said in the log, here or in a worker."""
-        runtime = self.runtime
-        if runtime.log_book.most:
-            runtime.log_book.hear(self.job, runtime.clock.wall(), said)
-            if runtime.log_book.readers:
+        runtime, book = self.runtime, self.runtime.log_book
+        if book.most:
+            book.hear(self.job, runtime.clock.wall(), said)
+            if book.readers:
                 runtime.pump.wake()
+            if runtime.durable is not None:
+                runtime.durable.listen()
 
     def checkpoint(self, value: Any) -> None:
         runtime = self.runtime

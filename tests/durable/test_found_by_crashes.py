@@ -98,6 +98,13 @@ HISTORIES = {
         TakeOver("B"), submit("B", Order("c", key="k")), *do("B", "look", *STORED), Die("A"),
         Die("B"),
     ),
+    "and what depends on it can be retried by the next life": (
+        Open("A"), Open("B"), submit("A", Order("a", key="k")),
+        submit("B", Order("b", key="k"), Order("c", after=("b",), with_results=True, expires=2.0)),
+        *do("B", "attend"), *do("A", "look"), Pass(6.0), *do("A", *STORED), Die("A"),
+        *do("B", "attend"), Open("C"), Ask("C", "c", "retry"), *do("C", "attend"),
+        *do("B", "look", *STORED),
+    ),
     "one that could not be stored has ended, though another has its key": (
         Open("A"), submit("A", Order("a", key="k")), *do("A", "turn"), FULL,
         *do("A", "commit"), WELL, *do("A", "commit", "turn"),

@@ -289,6 +289,8 @@ class Durable:
 
     def _needed(self, id: str) -> Job:
         job = self._runtime.find(id)
+        if job is None and (holder := self.store.read_note(f"alias:{id}")) is not None:
+            return self._needed(holder)  # it gave way to the task that has its key
         if job is None:
             raise TaskDependencyError(f"{id!r} has been forgotten: nothing can depend on it")
         return job

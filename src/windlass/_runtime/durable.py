@@ -311,6 +311,13 @@ class Durable:
             ):
                 self._keys[task.notes.key] = task.id
 
+    def forget_keys(self) -> None:
+        """Forget the keys of what the store has forgotten."""
+        known, there = self._keys.copy(), dict(self.store.keys())
+        for key, id in known.items():
+            if key not in there and self._keys.get(key) == id:  # not taken anew meanwhile
+                del self._keys[key]
+
     def forget(self, job: Job) -> bool:
         """Forget a job that has ended, in the store as well.
 

@@ -78,6 +78,7 @@ class Sweeper:
         self._swept += swept
         if self._swept >= _SHRINK_AFTER:
             self._swept = 0
+            self._durable.forget_keys()
             self._durable.store.shrink()
 
     def sweep(

@@ -499,9 +499,8 @@ class TaskManager(ById):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        closing = self.shutdown(wait=error is None)
         try:
-            closing.result()
+            self.shutdown(wait=error is None).result()
         except KeyboardInterrupt:
             self.stop().result()
             raise

@@ -190,13 +190,13 @@ class Doors:
                 closed.keep(None)
             return closed  # or it is in its last moments
         assert hurry is not None
-        if first:
+        if self._closing is None:  # Ctrl-C may have come to the first call before it was here
             home.post(lambda: self._begin_to_close(closed, hurry))
-            if wait and runtime.engine.paused and not self.is_quiet(()):
-                logger.warning(
-                    "closing waits for tasks that cannot start, because the manager is paused: "
-                    "call resume(), or stop() to cancel them"
-                )
+        if first and wait and runtime.engine.paused and not self.is_quiet(()):
+            logger.warning(
+                "closing waits for tasks that cannot start, because the manager is paused: "
+                "call resume(), or stop() to cancel them"
+            )
         if not wait:
             hurry.keep(None)
         elif timeout is not None:
@@ -209,6 +209,8 @@ class Doors:
         self._runtime.pump.wake()
 
     def _begin_to_close(self, closed: Promise[None], hurry: Promise[None]) -> None:
+        if self._closing is not None or self._closed is not closed:
+            return  # it has begun, or is over
         # In a context of its own, or closing would pass for a part of the task that asked for it.
         self._closing = asyncio.get_running_loop().create_task(
             self._close(closed, hurry), name="windlass-closing", context=Context()

@@ -10,6 +10,13 @@ from .current import current_run
 if TYPE_CHECKING:
     from .runtime import Runtime
 
+_AT_A_STRETCH = 1.0
+"""How long the main thread sleeps at most before it looks whether there was a signal.
+
+One that comes while it sleeps wakes it. One that comes in the moment before would be heard of only
+when it is woken, which may be never: the first Ctrl-C would do nothing.
+"""
+
 
 class Nap:
     """One sleep of this thread. ``wake`` may come first: then it does not sleep at all.
@@ -38,8 +45,11 @@ class Nap:
             if self._called.locked():
                 self._runtime.asleep.add(self._sleeper)
         try:
-            return self._called.acquire(
-                timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-            )
+            if timeout is not None:
+                return self._called.acquire(timeout=min(timeout, threading.TIMEOUT_MAX))
+            stretch = _AT_A_STRETCH if threading.current_thread() is threading.main_thread() else -1
+            while not self._called.acquire(timeout=stretch):
+                pass
+            return True
         finally:
             self._runtime.asleep.discard(self._sleeper)

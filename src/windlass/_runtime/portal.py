@@ -45,8 +45,10 @@ class Portal:
         self._scheduled = True
         try:
             self.loop.call_soon_threadsafe(self._run)
-        except RuntimeError:
+        except BaseException as error:
             self._scheduled = False
+            if not isinstance(error, RuntimeError):
+                raise  # by Ctrl-C: the next one is to schedule it
             return False
         return True
 

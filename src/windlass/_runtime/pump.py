@@ -107,8 +107,11 @@ class Pump:
                 self._loop.call_soon(self._on_wake, context=self._context)
             else:
                 self._loop.call_soon_threadsafe(self._on_wake, context=self._context)
-        except RuntimeError:  # the loop was closed under us; there is nobody left to tell
+        except BaseException as error:
             self.awake = False
+            if not isinstance(error, RuntimeError):
+                raise  # by Ctrl-C: the next one is to wake it
+            # The loop was closed under us; there is nobody left to tell.
 
     def report(self, call: Call, outcome: Outcome, *, wake: bool = True) -> None:
         """Take in how a call ended; the executors' door."""

@@ -182,6 +182,15 @@ def first_owner_takes_all(patch):
     patch(Level, "_key", lambda self, owner: (0, 0, owner))
 
 
+def keep_waiting_who_is_waited_for(patch):
+    """Who is waited for stands behind those who can only pass when its waiter has left."""
+    patch(Turnstile, "awaits_waiters", lambda self, task: False)
+
+
+def probe_though_it_waits(patch):
+    patch(Turnstile, "spare", lambda self, task: None)
+
+
 GATE_FAULTS = [
     keep_what_is_held,
     give_back_what_still_runs,
@@ -204,6 +213,8 @@ GATE_FAULTS = [
     expect_who_has_passed,
     favour_for_ever,
     wait_until_it_is_wide_enough,
+    keep_waiting_who_is_waited_for,
+    probe_though_it_waits,
     rise_without_bound,
     first_owner_takes_all,
 ]

@@ -747,31 +747,141 @@ def test_a_wait_is_not_refused_if_somebody_else_will_make_room():
     assert child.status is RUNNING
 
 
-def test_a_wait_behind_somebody_who_waits_for_the_waiter_is_refused():
+def heavy_in_line(**options) -> tuple[Room, Task]:
+    """A gate of two slots: a parent holds one, and a heavy one stands in line for both."""
     room = room_with(Gate("gpu", slots=2))
     parent = add(room, "parent", "gpu")
+    room.take()
+    add(room, "heavy", "gpu2", **options)
+    assert room.take() == []
+    return room, parent
+
+
+def then_the_heavy_one(room: Room, parent: Task, targets: tuple[Task, ...]) -> None:
+    """The child ends, the parent ends, and the heavy one passes before those who came later."""
+    room.later(1.0)
+    add(room, "late", "gpu")
+    assert room.take() == []
+    end(room, *(target.id for target in targets if target.status is RUNNING))
+    assert not room.engine.waits.end(parent, targets)
+    assert room.engine.take_resumed() == [parent]
+    assert room.take() == []
+    end(room, "parent")
+    assert room.take() == ["heavy"]
+    end(room, "heavy")
+    assert room.take() == ["late"]
+
+
+def test_who_is_waited_for_goes_past_one_who_can_only_pass_after_the_waiter():
+    room, parent = heavy_in_line()
+    targets = (add(room, "child", "gpu"),)
+    room.engine.waits.begin(parent, targets)
+    assert room.take() == ["child"]
+    then_the_heavy_one(room, parent, targets)
+
+
+def test_and_so_it_does_where_it_waits_already():
+    room, parent = heavy_in_line()
+    add(room, "other", "gpu")
+    child = add(room, "child", "gpu", priority=TaskPriority.LOW)
+    assert room.take() == []
+    room.engine.waits.begin(parent, (child,))
+    assert room.take() == ["child"]
+    end(room, "child")
+    assert stands(room, "gpu") == (1, 0, 2, 2)
+    end(room, "parent")  # it did not see its wait out
+    assert room.take() == ["heavy"]
+
+
+@pytest.mark.parametrize("executor", ["async", "remote"])
+def test_and_when_it_is_retried_and_whatever_executor_the_heavy_one_has(executor):
+    room = room_with(Gate("gpu", slots=2))
+    parent, child = add(room, "parent", "gpu"), add(room, "child", "gpu", retries=1)
+    room.take()
+    targets = (child,)
+    room.engine.waits.begin(parent, targets)
+    add(room, "heavy", "gpu2", executor=executor)
+    assert room.take() == []
+    room.report(child, Err(ValueError()))
+    assert room.take() == ["child"]
+    then_the_heavy_one(room, parent, targets)
+
+
+def test_and_when_the_heavy_one_comes_later_and_is_more_urgent():
+    room = room_with(Gate("gpu", slots=2), Gate("api", slots=1))
+    parent = add(room, "parent", "gpu")
+    add(room, "busy", "api")
+    room.take()
+    targets = (add(room, "child", "gpu", "api"),)
+    room.engine.waits.begin(parent, targets)
+    add(room, "heavy", "gpu2", priority=TaskPriority.HIGH)
+    assert room.take() == []
+    end(room, "busy")
+    assert room.take() == ["child"]
+    then_the_heavy_one(room, parent, targets)
+
+
+def test_and_when_one_waits_for_it_whom_the_parent_waits_for():
+    room, parent = heavy_in_line()
+    middle = add(room, "middle")
+    room.take()
+    first = add(room, "first", "gpu")
+    targets = (room.add("last", first),)
+    room.engine.waits.begin(middle, targets)
+    assert room.take() == []
+    room.engine.waits.begin(parent, (middle,))
+    assert room.take() == ["first"]
+
+
+def test_but_not_past_one_who_waits_for_somebody_who_will_leave():
+    room = room_with(Gate("gpu", slots=3))
+    parent = add(room, "parent", "gpu")
+    add(room, "busy", "gpu")
     room.take()
     add(room, "heavy", "gpu2")
-    room.take()
+    assert room.take() == []
     child = add(room, "child", "gpu")
-    with pytest.raises(DeadlockError, match="parent -> child -> gate gpu -> parent"):
-        room.engine.waits.begin(parent, (child,))
+    room.engine.waits.begin(parent, (child,))
+    assert room.take() == []
+    end(room, "busy")
+    assert room.take() == ["heavy"]
+    end(room, "heavy")
+    assert room.take() == ["child"]
 
 
-def test_a_wait_for_one_who_goes_before_the_heavy_is_fine():
-    room = room_with(Gate("gpu", slots=2))
+@pytest.mark.parametrize("owner", [None, "me"])
+def test_who_is_waited_for_goes_past_from_wherever_it_stands(owner):
+    room = room_with(Gate("gpu", slots=2), Gate("api", slots=1))
     parent = add(room, "parent", "gpu")
+    add(room, "busy", "api")
     room.take()
-    add(room, "heavy", "gpu2", executor="remote")
+    child = add(room, "child", "gpu", "api", owner=owner)
+    assert room.take() == []
+    add(room, "heavy", "gpu2", owner=owner, priority=TaskPriority.HIGH)
+    add(room, "light", "gpu", owner=owner)
+    assert room.take() == []
+    end(room, "busy")
+    assert room.take() == []  # back in its place in the line of the gpu
+    room.engine.waits.begin(parent, (child,))
+    assert room.take() == ["child"]
+    assert stands(room, "gpu") == (2, 0, 2, 2)
+
+
+def test_a_probe_that_waits_makes_room_for_the_next():
+    room = room_with(Gate("mail", breaker=Breaker(1, reset=60.0)))
+    bad = add(room, "bad", "mail")
     room.take()
-    later = add(room, "later", "gpu", due=5.0)
-    urgent = add(room, "urgent", "gpu", priority=TaskPriority.HIGH)
-    room.engine.waits.begin(parent, (urgent,))
-    with pytest.raises(DeadlockError):
-        room.engine.waits.begin(parent, (later,))
-    for id in "xy":
-        room.running(id, executor="remote")
-    room.engine.waits.begin(parent, (later,))  # who is heavy does not count without a slot
+    room.report(bad, Err(ConnectionError()))
+    parent = add(room, "parent", "mail")
+    assert room.take() == []
+    room.later(60.0)
+    assert room.take() == ["parent"]
+    child = add(room, "child", "mail")
+    assert room.take() == []
+    room.engine.waits.begin(parent, (child,))
+    assert room.take() == ["child"]
+    end(room, "child")
+    assert room.engine.turnstiles.all["mail"].circuit.state == "closed"
 
 
 def test_nothing_is_kept_for_one_who_waits_for_those_who_wait_themselves():

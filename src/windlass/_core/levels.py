@@ -75,6 +75,14 @@ class Line:
         else:
             self._new.popleft()
 
+    def remove(self, task: Task) -> None:
+        """Take ``task`` out from wherever it stands; O(n)."""
+        if task in self._new:
+            self._new.remove(task)
+        else:
+            self._back = [entry for entry in self._back if entry[2] is not task]
+            heapify(self._back)
+
     def sweep(self) -> None:
         """Drop the dead."""
         alive = [task for task in self._new if task.status is PENDING]
@@ -147,6 +155,11 @@ class Level:
         if owner is not None:
             self.rank(owner)
         return head
+
+    def remove(self, task: Task) -> None:
+        """Take ``task`` out before its turn; O(n)."""
+        owner = task.spec.owner
+        (self._nobodys if owner is None else self._lines[owner]).remove(task)
 
     def first(self, owner: str | None) -> Task | None:
         """The first task of ``owner``, whosever turn it is."""

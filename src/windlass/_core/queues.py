@@ -171,6 +171,12 @@ class ReadyQueue:
             self.mixed = self.fair = False
         return task
 
+    def remove(self, task: Task) -> None:
+        """Take out ``task``, which was ``put`` here, before its turn; O(n)."""
+        self._levels[task.spec.priority].remove(task)
+        task.queued = False
+        self.size -= 1
+
     def pop_many(self, count: int, now: float) -> list[Task]:
         """Take out the next ``count`` tasks of a queue that is not ``mixed``, or all there are."""
         taken: list[Task] = []

@@ -42,6 +42,7 @@ class Notes:
 
     __slots__ = (
         "attempts",
+        "awaited",
         "called",
         "checkpoint",
         "cleanup_errors",
@@ -83,6 +84,8 @@ class Notes:
         """The gate that keeps room for it until it has tried."""
         self.turned_away = 0
         """How often another gate refused it then."""
+        self.awaited = False
+        """Whether it has gates, and another task waits for it, or has."""
 
 
 class Task:

@@ -25,6 +25,7 @@ class Turnstile:
     __slots__ = (
         "_age_every",
         "_turns",
+        "awaited",
         "called",
         "circuit",
         "fair",
@@ -55,6 +56,8 @@ class Turnstile:
         """Who waits, by executor: one that has no slot must not hold up the others."""
         self.called: dict[str, Task] = {}
         """Of each line the one that was called, and stands in its executor's queue."""
+        self.awaited: dict[Task, None] = {}
+        """Those in its lines for whom other tasks wait."""
         self.fair = False
         """Whether some of those who waited had owners."""
         self._turns: dict[str, int] = {}  # where there are owners: when each line had its last turn
@@ -63,7 +66,7 @@ class Turnstile:
         self.held = 0
         """The sum of that."""
         self.lent = 0
-        """How many of those behind it wait for other tasks."""
+        """How much of that is held by those who wait for other tasks."""
         self.pending = 0
         """How many tasks that have not started name it."""
         self.refused = 0
@@ -108,6 +111,18 @@ class Turnstile:
                 if task.spec.owner is not None:
                     line.hold(task.spec.owner, weight)
         return line
+
+    def instead_of(self, head: Task) -> Task:
+        """Who is to be called from the line of ``head``: that one, or who may go past it."""
+        if not self.awaits_waiters(head):
+            return head
+        mine = (task for task in self.awaited if task.spec.executor == head.spec.executor)
+        able = (task for task in mine if self.fits(task.spec.weight(self.name), self.held))
+        return next(able, head)
+
+    def awaits_waiters(self, task: Task) -> bool:
+        """Whether ``task`` can pass only when some have left who wait for others themselves."""
+        return not self.fits(task.spec.weight(self.name), self.lent)
 
     def first(self, executor: str, now: float) -> Task | None:
         """The more urgent of who was called from that line and who is next in it."""
@@ -172,6 +187,11 @@ class Turnstile:
             self.circuit.probe = run
         if self.tide is not None:
             self.tide.used(self.held)
+
+    def spare(self, task: Task) -> None:
+        """Let another one be the probe: ``task`` waits, maybe for one who is to pass here."""
+        if self.circuit is not None and self.circuit.probe == (task, task.run):
+            self.circuit.probe = None
 
     def release(self, run: tuple[Task, int]) -> bool:
         """``run`` has left; False if it is not behind the gate."""

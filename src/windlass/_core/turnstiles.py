@@ -26,6 +26,8 @@ call for each executor, however many wait, and a gate is never idle because some
   task at a time, the most urgent, so two of them cannot block each other; and nothing is kept for
   one whose gates are held by those who wait for other tasks, for these might wait for just that
   room.
+- Who can pass only when those have left who wait for other tasks does not stand in the way of these
+  others (``awaited``): they go past, or nobody would ever leave.
 - What a run holds is known by (task, run) and given back once: when it has really left.
 """
 
@@ -162,8 +164,8 @@ class Turnstiles:
             line = gate.lines.get(task.spec.executor)
             if line is not None and line.precedes(task, now, gate.held, back=False):
                 self._park(task, gate, back=False)
-                if gate.fair:
-                    self.call(gate, now)  # it may be its owner's turn
+                if gate.fair or task in gate.awaited:
+                    self.call(gate, now)  # it may be its owner's turn, or go past the others
                 return True
         return False
 
@@ -211,15 +213,20 @@ class Turnstiles:
         for executor, line in gate.lines.items():
             if not line.size or executor in gate.called:
                 continue
-            task = line.head(now, gate.held)
-            assert task is not None
+            head = line.head(now, gate.held)
+            assert head is not None
+            task = gate.instead_of(head) if gate.awaited else head
             weight, kept = task.spec.weight(gate.name), self._kept(gate, task, now)
             refusal = gate.refusal(weight, kept, now)
             if refusal == "rate":
                 wake = min(wake, gate.next(weight, kept, now))
             if refusal is not None or self._held_up(task, gate, now):
                 continue
-            line.pop(now, gate.held)
+            if task is head:
+                line.pop(now, gate.held)
+            else:
+                line.remove(task)
+            gate.awaited.pop(task, None)
             self.parked -= 1
             task.noted.parked, task.noted.called = None, gate.name
             gate.called[executor] = task
@@ -236,11 +243,27 @@ class Turnstiles:
 
     def lend(self, task: Task, change: int) -> None:
         """``task``, which is behind its gates, begins or ends (-1) to wait for other tasks."""
-        for gate, _ in self.of(task):
-            gate.lent += change
+        for gate, weight in self.of(task):
+            gate.lent += change * weight
+            if change > 0:
+                gate.spare(task)
+                self._heed(gate)
             if self.favoured is not None:
                 for other, _ in self.of(self.favoured):
-                    self.heeded.setdefault(None, {})[other] = None
+                    self._heed(other)
+
+    def want(self, task: Task) -> None:
+        """Another task waits for ``task`` from now on."""
+        notes = task.noted
+        notes.awaited = True
+        if notes.parked is not None:
+            gate = self.all[notes.parked]
+            gate.awaited[task] = None
+            self._heed(gate)
+
+    def _heed(self, gate: Turnstile) -> None:
+        """Have ``gate`` call as soon as tasks are taken."""
+        self.heeded.setdefault(None, {})[gate] = None
 
     def _answer(self, task: Task) -> Turnstile | None:
         """Forget that a gate has called ``task``, if one has."""
@@ -265,9 +288,10 @@ class Turnstiles:
             if task.noted.turned_away >= _PATIENCE:
                 self._favour(task, gate, now)
         self._park(task, gate, back=again)
-        if refusal == "rate" or (refusal == "line" and not again) or task is self.favoured:
+        goes_first = task is self.favoured or task in gate.awaited
+        if refusal == "rate" or (refusal == "line" and not again) or goes_first:
             # To set the alarm; or because its owner's turn comes before those of all others here;
-            # or because room was kept for it, where now it stands in line.
+            # or because room was kept for it, where now it stands in line, or it may go past that.
             self.call(gate, now)
 
     def _unpark(self, task: Task) -> Turnstile | None:
@@ -276,12 +300,15 @@ class Turnstiles:
         if notes is None or notes.parked is None:
             return None
         gate, notes.parked = self.all[notes.parked], None
+        gate.awaited.pop(task, None)
         gate.line(task.spec.executor).bury(task)
         self.parked -= 1
         return gate
 
     def _park(self, task: Task, gate: Turnstile, *, back: bool) -> None:
         task.noted.parked = gate.name
+        if task.noted.awaited:
+            gate.awaited[task] = None
         self.parked += 1
         gate.line(task.spec.executor).put(task, back=back)
 
@@ -289,7 +316,10 @@ class Turnstiles:
         self, task: Task, gate: Turnstile, caller: Turnstile | None, now: float
     ) -> bool:
         """Whether somebody waits at ``gate`` whose turn comes before that of ``task``."""
-        if gate is not caller and (line := gate.lines.get(task.spec.executor)) is not None:
+        line = gate.lines.get(task.spec.executor) if gate is not caller else None
+        if line is not None and gate.lent and _goes_past(task, line.head(now, gate.held), gate):
+            line = None
+        if line is not None:
             if task is self.favoured:  # its equals wait for it; those who outrank it do not
                 first = line.urgency(now, gate.held)
                 if first is not None and first > line.rank(task, now):
@@ -307,6 +337,8 @@ class Turnstiles:
                 continue
             first = gate.first(executor, now)
             if first is None or not self._has_slot(executor):
+                continue
+            if gate.lent and _goes_past(task, first, gate):
                 continue
             if gate.puts_before(first, task, now):
                 self.heeded.setdefault(executor, {})[gate] = None
@@ -426,3 +458,9 @@ class Turnstiles:
             self.doomed.extend((task, gate) for task in gate if task.spec.when_open == "fail")
         else:
             self.call(gate, now)
+
+
+def _goes_past(task: Task, other: Task | None, gate: Turnstile) -> bool:
+    """Whether ``task`` need not stand behind ``other``, whom some keep out who may wait for it."""
+    awaited = task.notes is not None and task.notes.awaited
+    return awaited and other is not None and gate.awaits_waiters(other)

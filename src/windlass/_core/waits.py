@@ -11,8 +11,7 @@ there. Which also holds for the executors where a waiter would block the only th
 from __future__ import annotations
 
 from collections import deque
-from itertools import pairwise, takewhile
-from math import inf
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..errors import DeadlockError
@@ -20,11 +19,10 @@ from .graph import find_path
 from .states import PENDING, RUNNING, TERMINAL, WAITING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from .pools import Pool, Slots
     from .task import Task
-    from .turnstile import Turnstile
 
 
 class Waits:
@@ -66,6 +64,8 @@ class Waits:
             # It wanted its slot back for an earlier wait; with this one it lends it again.
             self._returning.remove(waiter)
         self._targets.setdefault(waiter, []).append(targets)
+        if self._slots.turnstiles.all:
+            self._tell_gates(targets)
 
     def end(self, waiter: Task, targets: Sequence[Task]) -> bool:
         """``waiter`` waits for ``targets``, the same object, no more. True: it may go on at once.
@@ -203,22 +203,20 @@ class Waits:
             kept = sum(held for (holder, _), held in gate.holders.items() if holder in stuck)
             if not gate.fits(weight, kept):
                 return True
-            before = (other.spec.weight(gate.name) for other in self._before(task, gate))
-            if kept and not gate.fits(max(before, default=0), kept):
-                return True
         return False
 
-    def _before(self, task: Task, gate: Turnstile) -> Iterator[Task]:
-        """Who waits at ``gate`` before ``task``, and could make use of it."""
-        joined = task.queued_at if task.queued else inf
-        for executor, line in gate.lines.items():
-            pool = self._slots.pools[executor]
-            if executor == task.spec.executor or self._slots.room(pool) > 0:
-                for other in takewhile(lambda other: other is not task, line):
-                    if (-other.spec.priority, other.queued_at) <= (-task.spec.priority, joined):
-                        yield other
+    def _tell_gates(self, targets: Sequence[Task]) -> None:
+        """All that ``targets`` wait for is waited for now, directly or not."""
+        seen, line = set(targets), list(targets)
+        while line:
+            task = line.pop()
+            if task.spec.gates and task.status not in TERMINAL:
+                self._slots.turnstiles.want(task)
+            new = [other for other in self._blocked_by(task) if other not in seen]
+            seen.update(new)
+            line += new
 
 
 def _has_gates_ahead(task: Task) -> bool:
-    """Whether ``task`` has yet to pass its gates; what was handed over has, though it is PENDING."""
+    """Whether ``task`` has yet to pass its gates; what was handed over has, though PENDING."""
     return task.status in {PENDING, WAITING} and not task.run_is_open

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
-from itertools import takewhile
-from math import inf
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..._core.flow import Adaptive, Gate
@@ -14,7 +12,7 @@ from .order import outranks
 from .plans import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..._core.change import Transition
     from ..._core.flow import Breaker, Rate
@@ -194,23 +192,35 @@ class Doors:
                 for (other, _), weighs in holders
                 if not (other.status.finished or other in free)
             )
-            before = (other.spec.weight(name) for other in self._before(task, name))
-            if not self._fits(name, max(weight, *before, 0), held):
+            if not self._fits(name, weight, held):
                 return False
         return True
 
-    def _before(self, task: Task, name: str) -> list[Task]:
-        """Who waits at the gate, does so before ``task``, and could make use of it."""
-        joined = task.queued_at if task.queued else inf
-        mine = (-task.spec.priority, joined)
-        lines = self._world.engine.turnstiles.all[name].lines.values()
+    def _lent(self, name: str) -> int:
+        """How much of the gate those hold who wait for others."""
+        behind = self._all[name].behind
+        return sum(behind.get((task, task.run), 0) for task in self._world.lent)
+
+    def _goes_past(self, task: Task, other: Task, name: str) -> bool:
+        """Whether ``task`` is waited for, and ``other`` cannot pass before those who wait."""
+        awaited = task.notes is not None and task.notes.awaited
+        return awaited and not self._fits(name, other.spec.weight(name), self._lent(name))
+
+    def _ahead(self, task: Task, line: Iterable[Task], *, owned: bool) -> list[Task]:
+        """``task``, and who may stand before it in its line: anybody, where there are owners."""
+        mine = (other for other in line if other.spec.executor == task.spec.executor)
         return [
             other
-            for line in lines
-            for other in takewhile(lambda other: other is not task, line)
-            if (-other.spec.priority, other.queued_at) <= mine
-            and (other.spec.executor == task.spec.executor or self._has_slot(other))
+            for other in mine
+            if other is task or owned or outranks(self._world, other, task, owned=False, first=True)
         ]
+
+    def waits(self, task: Task, run: int) -> None:
+        """A run waits for others from now on: it is no probe any more."""
+        for name, _ in task.spec.gates:
+            fuse = self._all[name].circuit
+            if fuse is not None and fuse.probe == (task, run):
+                fuse.probe = None
 
     def _has_slot(self, task: Task) -> bool:
         slots = self._world.engine.slots
@@ -297,6 +307,11 @@ class Doors:
                 continue
             if other.spec.executor != task.spec.executor and (owned or not self._has_slot(other)):
                 continue  # it is the turn of another line; or it could not have made use of it
+            if any(
+                self._goes_past(task, ahead, name)
+                for ahead in self._ahead(other, line, owned=owned)
+            ):
+                continue
             if outranks(self._world, other, task, owned=owned, first=False):
                 raise Broken(f"{task} went through gate {name} before {other}, who waits there")
 
@@ -320,9 +335,9 @@ class Doors:
             by_executor = {task.spec.executor: task for task in called}
             if gate.called != by_executor or len(called) != len(by_executor):
                 raise Broken(f"gate {name} has called {gate.called}, not {called}")
-            lent = sum((task, task.run) in gate.holders for task in self._world.lent)
+            lent = self._lent(name)
             if gate.lent != lent:
-                raise Broken(f"of those behind gate {name} {gate.lent} wait, not {lent}")
+                raise Broken(f"of gate {name} those who wait hold {gate.lent}, not {lent}")
             if not all(task.queued and not task.noted.parked for task in called):
                 raise Broken(f"gate {name} has called {called}, who are not in line")
             parked += len(here)
@@ -364,6 +379,8 @@ class Doors:
             able = [head for head in heads if head is not None and self._has_slot(head)]
             first = max(able, key=lambda head: gate.rank(head, now), default=None)
             owned = gate.fair and len(able) > 1  # then it may be the turn of another line
+            for awaited in gate.awaited:
+                self._goes_on(awaited, gate, able)
             if engine.paused or owned or first is None or not first.noted.parked:
                 continue
             if self._could_pass(first, gate):
@@ -371,6 +388,14 @@ class Doors:
         due = engine.alarms.next()
         if due is not None and due <= now:
             raise Broken(f"a gate was to ring at {due}, and it is {now}")
+
+    def _goes_on(self, task: Task, gate: Turnstile, heads: Sequence[Task]) -> None:
+        """Somebody waits for ``task``: does it stand behind those who can only pass after him?"""
+        past = all(self._goes_past(task, head, gate.name) for head in heads)
+        fits = self._fits(gate.name, task.spec.weight(gate.name), self._all[gate.name].held)
+        able = self._has_slot(task) and not self._world.engine.paused and gate.slots is not None
+        if past and fits and able and self._could_pass(task, gate):
+            raise Broken(f"{task} waits at gate {gate.name}, is waited for, and could pass")
 
     def _could_pass(self, task: Task, gate: Turnstile) -> bool:
         door, weight = self._all[gate.name], task.spec.weight(gate.name)

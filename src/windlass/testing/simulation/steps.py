@@ -329,6 +329,7 @@ class Wait(NamedTuple):
             if task in world.returning:
                 world.returning.remove(task)
             world.lent[task] = attempt
+            world.doors.waits(task, self.run)
 
     def __str__(self) -> str:
         return f"run {self.run} of {self.name} waits for {', '.join(self.targets)}"

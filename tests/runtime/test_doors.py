@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 import threading
 import time
@@ -688,6 +689,67 @@ def test_ctrl_c_in_plain_code_cancels_the_rest_and_ends_the_program(where):
         """
     )
     assert done.stdout.split("\n")[:2] == ["cleaned up", "interrupted cancelled"]
+
+
+@pytest.fixture(params=[False, True])
+def interrupted(request):
+    """Has the next wake-up of a loop by this thread interrupted, just before it or just after."""
+    me = threading.get_ident()
+
+    def interrupt(loop):
+        wake = loop.call_soon_threadsafe
+
+        def interrupts(*args, **options):
+            if threading.get_ident() != me:
+                return wake(*args, **options)
+            loop.call_soon_threadsafe = wake
+            if request.param:
+                wake(*args, **options)
+            raise KeyboardInterrupt
+
+        loop.call_soon_threadsafe = interrupts
+
+    return interrupt
+
+
+def test_ctrl_c_in_the_moment_in_which_closing_begins(interrupted):
+    tm = TaskManager()
+    with pytest.raises(KeyboardInterrupt), tm:
+        handle = tm.submit(forever)
+        tm.submit(double, 1).result(timeout=60)
+        interrupted(tm._runtime.home.loop)
+    assert not tm.is_open
+    assert handle.status == "cancelled"
+
+
+def test_ctrl_c_in_the_moment_in_which_the_pump_is_woken(interrupted):
+    with TaskManager() as tm:
+        tm.submit(double, 1).result(timeout=60)
+        while tm._runtime.pump.awake:
+            time.sleep(0.001)
+        interrupted(tm._runtime.home.loop)
+        with pytest.raises(KeyboardInterrupt):
+            tm._runtime.pump.wake()
+        assert tm.submit(double, 2).result(timeout=60) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_that_does_not_wake_the_one_who_waits():
+    """As one that comes in the very moment in which the main thread falls asleep."""
+
+    def interrupts():
+        while not tm._runtime.asleep:
+            time.sleep(0.001)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    with TaskManager() as tm:
+        handle = tm.submit(forever)
+        interrupting = threading.Thread(target=interrupts)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            handle.result()
+        interrupting.join()
+        handle.cancel()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")

@@ -56,7 +56,7 @@ class ById:
         from .decorators import TaskFunction, require_function, several, task
 
         require_function(func)
-        if not isinstance(task_id, str | None):
+        if task_id == "" or not isinstance(task_id, str | None):
             raise TypeError(f"task_id= takes a text, not {task_id!r}")
         if not isinstance(kwargs, Mapping | None):
             raise TypeError(f"kwargs= takes a dict, not {kwargs!r}")

@@ -294,7 +294,7 @@ class TaskManager(ById):
         **options: Any,
     ) -> ExternalTask:
         """A task that is driven by hand: ``start()``, ``complete(result)``, ``fail(error)``."""
-        if not isinstance(task_id, str | None):
+        if task_id == "" or not isinstance(task_id, str | None):
             raise TypeError(f"task_id= takes a text, not {task_id!r}")
         asked: dict[str, Any] = {**options, "name": name, "executor": EXTERNAL}
         made = _by_hand.options(**asked)

@@ -475,11 +475,12 @@ def test_max_pending_bounds_who_has_not_passed():
     with pytest.raises(QueueFullError, match="2 tasks are waiting for the gate 'api'") as caught:
         add(room, "d", "api")
     assert caught.value.details == {"gate": "api"}
-    with pytest.raises(QueueFullError):
-        room.engine.add_all(
-            [room.make(id, executor="async", gates=(("api", 1),)) for id in "ef"], room.now
-        )
-    assert room.engine.turnstiles.all["api"].refused == 3
+    several = [room.make(id, executor="async", gates=(("api", 1),)) for id in "ef"]
+    with pytest.raises(
+        QueueFullError, match="gate 'api' and 2 more do not fit: its max_pending is"
+    ):
+        room.engine.add_all([*several, room.make("g", executor="async")], room.now)
+    assert room.engine.turnstiles.all["api"].refused == 4
     end(room, "a")
     room.take()
     add(room, "d", "api")

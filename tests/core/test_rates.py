@@ -121,7 +121,7 @@ def test_a_rate_reads_well():
     [
         ({"limit": 0}, ValueError, "limit must be at least 1, not 0"),
         ({"limit": 1.5}, TypeError, "limit is a whole number"),
-        ({"per": 0}, ValueError, "per must be more than zero seconds"),
+        ({"per": 0}, ValueError, "per must be more than zero seconds, not 0$"),
         ({"burst": 0}, ValueError, "burst must be at least 1"),
         ({"burst": 6}, ValueError, "burst must be at most the limit, which is 5, not 6"),
     ],

@@ -369,7 +369,7 @@ def test_a_duplicate_id(tm):
     )
     assert tm.get_task("mine").name == "first"
     assert tm.execute_task("mine").result(SOON) == 2
-    for wrong in (5, ["x"]):
+    for wrong in (5, ["x"], ""):
         refused(
             TypeError,
             f"task_id= takes a text, not {wrong!r}",

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from windlass import Change, Gap, Retry, TaskManager, TaskStatus, current_task, task
+from windlass import Change, Gap, Retry, Snooze, TaskManager, TaskStatus, current_task, task
 
 from .stage import SOON, Door, double, double_async, fail, on_a_loop
 
@@ -312,16 +312,17 @@ class Log(logging.Handler):
 
 
 def test_every_event_of_a_life_is_logged_at_a_sensible_level():
-    flaky = iter([ValueError("first"), None])
+    flaky, tired = iter([ValueError("first"), None]), iter([Snooze(0), None])
 
-    def sometimes():
-        error = next(flaky)
+    def sometimes(errors):
+        error = next(errors)
         if error:
             raise error
 
     with Log("windlass") as log, TaskManager() as tm:
         good = tm.submit(task(double, type="io"), 1)
-        retried = tm.submit(task(sometimes, retry=Retry(delay=0)))
+        retried = tm.submit(task(sometimes, retry=Retry(delay=0)), flaky)
+        put_off = tm.submit(sometimes, tired)
         bad = tm.submit(fail, "details")
         gone = tm.submit(task(double).options(delay=60), 1)
         gone.cancel()
@@ -329,6 +330,7 @@ def test_every_event_of_a_life_is_logged_at_a_sensible_level():
         bad.exception()
     assert log.levels(good) == ["DEBUG", "DEBUG", "INFO"]
     assert log.levels(retried) == ["DEBUG", "DEBUG", "WARNING", "DEBUG", "INFO"]
+    assert log.levels(put_off) == ["DEBUG", "DEBUG", "INFO", "DEBUG", "INFO"]
     assert log.levels(bad) == ["DEBUG", "DEBUG", "WARNING"]
     assert log.levels(gone) == ["DEBUG", "INFO"]
     (failure,) = [r for r in log.records if r.task_id == bad.id and r.levelname == "WARNING"]

@@ -25,7 +25,7 @@ class Rate:
 
     def __post_init__(self) -> None:
         require_count("limit", self.limit, least=1)
-        require_seconds("per", self.per)
+        require_seconds("per", self.per, hint="")
         if self.burst is not None:
             require_count("burst", self.burst, least=1)
             if self.burst > self.limit:
@@ -62,12 +62,17 @@ class Breaker:
     unless: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        require_seconds("reset", self.reset)
+        require_seconds("reset", self.reset, hint="")
         require_count("at_least", self.at_least, least=1)
         if self.window is None:
+            if isinstance(self.failures, float):
+                raise TypeError(
+                    f"failures is a whole number, not {self.failures!r}; "
+                    "a share of the attempts takes window=, in seconds"
+                )
             require_count("failures", self.failures, least=1)
         else:
-            require_seconds("window", self.window)
+            require_seconds("window", self.window, hint="; leave it out to count those in a row")
             if isinstance(self.failures, bool) or not isinstance(self.failures, int | float):
                 raise TypeError(f"failures is a share of the attempts, not {self.failures!r}")
             if not 0 < self.failures <= 1:

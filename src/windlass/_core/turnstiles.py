@@ -129,13 +129,7 @@ class Turnstiles:
                 asked[name] = asked.get(name, 0) + 1
                 if gate.max_pending is not None and gate.pending + asked[name] > gate.max_pending:
                     gate.refused += len(tasks)
-                    raise QueueFullError(
-                        f"{gate.pending} tasks are waiting for the gate {name!r}, and its "
-                        f"max_pending is {gate.max_pending}. Use `await manager.enqueue(...)`, "
-                        "which waits for room, or raise max_pending= of the gate",
-                        task.id,
-                        {"gate": name},
-                    )
+                    raise _too_many(gate, tasks, task)
 
     def of(self, task: Task) -> Iterator[tuple[Turnstile, int]]:
         """The gates of ``task``, each with its weight."""
@@ -458,6 +452,20 @@ class Turnstiles:
             self.doomed.extend((task, gate) for task in gate if task.spec.when_open == "fail")
         else:
             self.call(gate, now)
+
+
+def _too_many(gate: Turnstile, tasks: Sequence[Task], task: Task) -> QueueFullError:
+    """What to raise when with ``tasks``, or one of them, more than may would wait for ``gate``."""
+    text = f"{gate.pending} tasks are waiting for the gate {gate.name!r}"
+    if len(tasks) == 1:
+        text += f", and its max_pending is {gate.max_pending}. "
+        text += "Use `await manager.enqueue(...)`, which waits for room"
+    else:
+        more = sum(other.spec.weight(gate.name) > 0 for other in tasks)
+        text += f" and {more} more do not fit: its max_pending is {gate.max_pending}. "
+        text += "Submit fewer at once"
+    text += ", or raise max_pending= of the gate"
+    return QueueFullError(text, task.id, {"gate": gate.name})
 
 
 def _goes_past(task: Task, other: Task | None, gate: Turnstile) -> bool:

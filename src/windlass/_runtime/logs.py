@@ -6,6 +6,7 @@ level      after   what
 DEBUG      PENDING submitted, dependencies done
 DEBUG      RUNNING started
 INFO       ended   completed, cancelled
+INFO       PENDING a task put itself off, or was interrupted
 WARNING    PENDING an attempt failed and is retried
 WARNING    FAILED  failed for good
 WARNING            the circuit breaker of a gate opened (INFO: it closed)
@@ -19,7 +20,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .._core.change import Change, Gap, GateChange
-from .._core.states import FAILED, PENDING, RUNNING, TaskStatus
+from .._core.states import FAILED, PENDING, RUNNING
 from .handle import describe
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ def log_changes(bus: Bus) -> None:
     bus.subscribe(_log, wants_all=lambda: logger.isEnabledFor(logging.INFO))
 
 
-def _level(before: TaskStatus | None, after: TaskStatus) -> int:
-    if after is FAILED or (before is RUNNING and after is PENDING):
+def _level(change: Change) -> int:
+    if change.after is FAILED:
         return logging.WARNING
-    return logging.INFO if after.finished else logging.DEBUG
+    if change.before is RUNNING and change.after is PENDING:
+        return logging.WARNING if change.error is not None else logging.INFO
+    return logging.INFO if change.after.finished else logging.DEBUG
 
 
 def _log(batch: Sequence[Heard]) -> None:
@@ -50,7 +53,7 @@ def _log(batch: Sequence[Heard]) -> None:
             level = logging.WARNING if change.after == "open" else logging.INFO
             logger.log(level, "gate %s is %s: %s", change.gate, change.after, change.cause)
             continue
-        level = _level(change.before, change.after)
+        level = _level(change)
         if logger.isEnabledFor(level):
             text, *values = _line(change)
             record = logger.makeRecord(

@@ -290,8 +290,8 @@ def test_of_those_that_take_over_at_once_one_leads(file, lead, start):
         for rival in rivals:
             rival.stdin.write("\n")
             rival.stdin.flush()
-        believed = [held(rival) for rival in rivals]
-        assert believed.count(["True", "True"]) == 1
+        # One that comes later may take over from one that has: it looks again before it does.
+        assert "True" in [held(rival)[0] for rival in rivals]
         assert [ask(rival)[0] for rival in rivals].count("True") == 1
         assert not lead.held
         for rival in rivals:

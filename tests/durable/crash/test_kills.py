@@ -1,6 +1,6 @@
 """A program is killed at random moments, again and again; a record of its own says what it did.
 
-``WINDLASS_KILLS=500`` kills it that often instead of a dozen times.
+``WINDLASS_KILLS=500`` kills it that often instead of eight times.
 """
 
 import os
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.timeout(3600),
 ]
 
-KILLS = int(os.environ.get("WINDLASS_KILLS", "12"))
+KILLS = int(os.environ.get("WINDLASS_KILLS", "8"))
 SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]
 VICTIM = Path(__file__).with_name("victim.py")
 

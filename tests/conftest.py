@@ -3,12 +3,20 @@
 from importlib.metadata import entry_points
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # It comes with the package; where that is only on the path, not installed, it is named.
 _PLUGIN = "windlass.testing.plugin"
 _installed = any(entry.value == _PLUGIN for entry in entry_points(group="pytest11"))
 
 pytest_plugins = ["pytester"] if _installed else ["pytester", _PLUGIN]
+
+# Hypothesis draws the same examples every time; `--hypothesis-profile=default` draws others. How long
+# one takes says more about the machine than about the code.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ _installed = any(entry.value == _PLUGIN for entry in entry_points(group="pytest1
 
 pytest_plugins = ["pytester"] if _installed else ["pytester", _PLUGIN]
 
-# Hypothesis draws the same examples every time; `--hypothesis-profile=default` draws others. How long
-# one takes says more about the machine than about the code.
+# Hypothesis draws the same examples every time; `--hypothesis-profile=default` draws others. How
+# long one takes says more about the machine than about the code.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )

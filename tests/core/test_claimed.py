@@ -230,3 +230,14 @@ def test_what_had_begun_in_an_earlier_life_does_not_expire():
     task = recovered(room, expires=5, run=1, started_at=100.0)
     room.later(60)
     assert task.status is PENDING
+
+
+def test_what_is_recovered_stands_in_line_in_the_order_in_which_it_came():
+    room = Room(FAR, age_every=1)
+    with_a_past, plain = room.make("a", executor="far"), room.make("b", executor="far")
+    with_a_past.noted.failures = 1
+    room.later(60)
+    for task in (with_a_past, plain):
+        room.engine.restore(task, room.now)
+    assert with_a_past.queued_at == plain.queued_at == room.now
+    assert room.take() == ["a", "b"]

@@ -151,6 +151,7 @@ class Engine(Lifecycle):
 
         With a ``verdict`` it does not live on: it crashed once too often, for instance.
         """
+        task.queued_at = now  # they are in line in this order, whatever else there is about them
         self._admit(task, None, now, "recovered")
         if verdict is not None and task.status not in TERMINAL:
             self._finish(task, FAILED, verdict, now, "crashed")

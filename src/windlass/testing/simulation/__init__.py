@@ -8,7 +8,9 @@ could matter now; once drawn it stands alone, so it can be replayed, printed, an
 
 The World holds a real engine, a clock that only moves when told to, and executors that do nothing
 but remember which attempts are on. ``Laws`` watches: it keeps its own, naive account of
-what may happen and compares after every step. At the end the World winds down, and nothing may be
+what may happen and compares after every step. One of the executors is a queue far away: a task is
+handed over, and that it has begun is heard late, twice or never. And the process may die, and the
+next one take over what had not ended. At the end the World winds down, and nothing may be
 left over.
 
 A step that makes no sense any more does nothing. That is what lets ``shrinking`` throw steps

@@ -183,7 +183,7 @@ class Doors:
         behind = self._world.awaited(task)
         if not all(other.status.finished or other in free for other in behind):
             return False
-        if task.status not in {PENDING, WAITING}:
+        if task.status not in {PENDING, WAITING} or self._world.is_claimed(task):
             return True
         for name, weight in task.spec.gates:
             holders = self._all[name].behind.items()
@@ -234,12 +234,16 @@ class Doors:
         started: list[Task] = []
         for task, before, after, _, _, cause in transitions:
             if after is RUNNING:
-                self._runs[task] = task.run
-                started.append(task)
+                if not self._world.traits(task).reports_start:  # else it passed when handed over
+                    self._runs[task] = task.run
+                    started.append(task)
             elif before is RUNNING:
                 self._ended(task, cause)
             elif after is FAILED and cause.startswith("gate "):
                 self._failed_at(task, cause.split()[1])
+        for task in self._world.handed_over:
+            self._runs[task] = task.run
+            started.append(task)
         self._leave()
         for door in self._all.values():
             fuse = door.circuit
@@ -259,6 +263,9 @@ class Doors:
         for door in self._all.values():
             for run in [run for run in door.behind if self._world.has_left(*run)]:
                 del door.behind[run]
+                fuse = door.circuit
+                if fuse is not None and fuse.probe == run and self._world.never_began(*run):
+                    fuse.probe = None
 
     def _ended(self, task: Task, cause: str) -> None:
         run = (task, self._runs[task])
@@ -447,6 +454,6 @@ class Doors:
         return Counter(
             name
             for task in self._world.engine.tasks.values()
-            if task.status in {PENDING, WAITING}
+            if task.status in {PENDING, WAITING} and not self._world.is_claimed(task)
             for name, _ in task.spec.gates
         )

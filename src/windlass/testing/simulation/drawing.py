@@ -7,9 +7,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from ..._core.states import COMPLETED, PENDING, TERMINAL, TaskPriority
+from .claims import HoldUp, Interrupt, Start
 from .gating import altered, draw_gates, draw_limit
 from .history import draw
 from .plans import EXECUTORS, Plan, Setting
+from .restarting import Restart
 from .steps import (
     Cancel,
     EndWait,
@@ -103,6 +105,8 @@ class Hand:
             self._submit: 18,
             self._pass: 12,
         }
+        if "cluster" in world.setting.executors:
+            usual[self._start] = 10
         rare: dict[Callable[[], Step | None], int] = {
             self._wait: 6,
             self._end_wait: 5,
@@ -110,6 +114,9 @@ class Hand:
             self._retry: 3,
             self._start_by_hand: 3,
             self._again: 3,
+            self._hold_up: 1,
+            self._interrupt: 2,
+            Restart: 1,
             self._release: 2,
             self._lose: 2,
             self._jump: 2,
@@ -164,7 +171,7 @@ class Hand:
         name = _name(self._made)
         self._made += 1
         retries = rng.choice((1, 1, 2, 4)) if maybe("retries") else 0
-        running = [attempt.task.id for attempt in self._world.on if attempt.current]
+        running = [attempt.task.id for attempt in self._world.on if attempt.running]
         return Plan(
             name,
             rng.choice(self._world.setting.executors),
@@ -249,6 +256,20 @@ class Hand:
 
     def _told(self, attempt: Attempt, how: How) -> Step:
         return Report(attempt.task.id, attempt.number, how, self._rng.choice((0.0, 0.5)))
+
+    def _start(self) -> Step | None:
+        claimed = [attempt for attempt in self._world.on if attempt.claimed]
+        late = self._rng.random() < 0.1  # or once more, or by an executor that says no such thing
+        attempt = self._attempt([*self._world.attempts.values()] if late else claimed)
+        return Start(attempt.task.id, attempt.number) if attempt is not None else None
+
+    def _hold_up(self) -> Step | None:
+        attempt = self._attempt(list(self._world.on))
+        return HoldUp(attempt.task.id, attempt.number) if attempt is not None else None
+
+    def _interrupt(self) -> Step | None:
+        attempt = self._attempt([attempt for attempt in self._world.on if attempt.current])
+        return Interrupt(attempt.task.id) if attempt is not None else None
 
     def _lose(self) -> Step | None:
         attempt = self._attempt(list(self._world.on))

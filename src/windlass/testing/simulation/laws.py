@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..._core.fates import INTERRUPTED
 from ..._core.flow import Adaptive
+from ..._core.lifecycle import BENEFIT_SECONDS
 from ..._core.outcome import Again, Cancelled, Err, Ok
 from ..._core.states import (
     CANCELLED,
@@ -17,51 +19,17 @@ from ..._core.states import (
     WAITING,
     TaskStatus,
 )
+from .lives import Life, may_run, snapshot
 from .plans import Broken, Fatal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ..._core.change import Transition
     from ..._core.outcome import Outcome
     from ..._core.task import Task
     from ..._core.timers import Purpose
     from .world import Attempt, World
-
-
-class Life:
-    """What is known of one task from its inputs and its transitions alone."""
-
-    __slots__ = (
-        "at",
-        "born",
-        "children",
-        "crashes",
-        "dependencies",
-        "ended",
-        "failures",
-        "first_run",
-        "held",
-        "run",
-        "seen_walls",
-        "started",
-        "task",
-    )
-
-    def __init__(self, task: Task, now: float, seen_walls: int) -> None:
-        self.task = task
-        self.born = now
-        self.seen_walls = seen_walls
-        self.dependencies = task.dependencies
-        self.held = task.held
-        self.at = task.notes.due_at if task.notes is not None else None
-        self.children: list[Task] = []
-        self.first_run = task.run + 1
-        self.run = task.run
-        self.started = 0.0
-        self.failures = 0
-        self.crashes = 0
-        self.ended: tuple[Any, ...] | None = None
 
 
 class Laws:
@@ -100,6 +68,16 @@ class Laws:
             raise Broken(f"{task} was forgotten before its end")
         del self._folded[task.id]
 
+    def reopened(self, tasks: Mapping[Task, Task], crashed: Collection[Task]) -> None:
+        """Another engine has taken in what had not ended: ``tasks``, by what they were before."""
+        self._engine = self._world.engine
+        self._folded.clear()
+        patient_until = self._world.now + BENEFIT_SECONDS
+        for task in tasks:
+            life = self._lives.pop(task)
+            life.go_on(tasks, crashed=task in crashed, patient_until=patient_until)
+            self._lives[life.task] = life
+
     def children(self, task: Task) -> list[Task]:
         """The tasks that were submitted by ``task``."""
         return self._lives[task].children
@@ -115,7 +93,8 @@ class Laws:
     def accepted(self, attempt: Attempt, outcome: Outcome, stopped: str | None) -> None:
         """The first report of a run that was on has been settled."""
         task = attempt.task
-        if stopped is not None:
+        late = isinstance(outcome, Ok) and stopped == INTERRUPTED  # so much the better
+        if stopped is not None and not late:
             good = not attempt.current and task.outcome is not outcome
         elif isinstance(outcome, Ok):
             good = task.status is COMPLETED and task.outcome is outcome
@@ -136,9 +115,11 @@ class Laws:
         """Follow what is said to have happened, and compare everything with where things stand."""
         for transition in transitions:
             self._follow(*transition)
+        for task in self._world.handed_over:
+            self._may_start(self._lives[task])
         self._recount()
         for life in self._over:
-            if _snapshot(life.task) != life.ended:
+            if snapshot(life.task) != life.ended:
                 raise Broken(f"{life.task} has changed after its end")
 
     def _follow(
@@ -155,36 +136,45 @@ class Laws:
             raise Broken(f"{move} is not in the table")
         if self._folded.get(task.id) is not before:
             raise Broken(f"{move}, but it was {self._folded.get(task.id)}")
-        if when != self._world.now or not cause:
-            raise Broken(f"{move} at {when} instead of {self._world.now}")
-        self._folded[task.id] = after
         life = self._lives[task]
+        expected = life.born if cause == "submitted" else self._world.now
+        if when != expected or not cause:
+            raise Broken(f"{move} at {when} instead of {expected}")
+        self._folded[task.id] = after
         if after is RUNNING:
-            self._started(life, attempt)
+            self._started(life)
         elif before in {PENDING, WAITING, RUNNING}:
             may = self._good_end if before is RUNNING else self._may_move
             if not may(life, after, cause):
                 raise Broken(f"{move}, and there is no reason for it")
+        if attempt != life.spent:
+            raise Broken(f"{move} as attempt {attempt}, not {life.spent}")
         if after in TERMINAL:
-            life.ended = _snapshot(task)
+            life.ended = snapshot(task)
             self._over.append(life)
 
-    def _started(self, life: Life, attempt: int) -> None:
+    def _started(self, life: Life) -> None:
+        if not self._world.traits(life.task).reports_start:
+            self._may_start(life)  # else it was to be so when it was handed over
+        life.spent += 1
+        life.started = self._world.now
+        life.began = True
+
+    def _may_start(self, life: Life) -> None:
         task, world = life.task, self._world
         life.run += 1
-        life.started = world.now
-        if task.run != life.run or not 1 <= attempt <= task.run:
-            raise Broken(f"{task} started as run {life.run}, attempt {attempt}")
+        if task.run != life.run:
+            raise Broken(f"{task} starts as run {task.run}, which is run {life.run}")
         if life.held or task.due > world.now:
             raise Broken(f"{task} started although it is {'held' if life.held else 'not due'}")
         if life.at is not None and max(self.walls[life.seen_walls :]) < life.at:
             raise Broken(f"{task} started before its at=")
-        if not _may_run(life):
+        if not may_run(life):
             raise Broken(f"{task} started before its dependencies: {life.dependencies}")
         if not self._world.traits(task).manual:
             # What a person starts may have run out of time since the engine last looked.
-            expires, total = task.spec.expires, task.spec.total_timeout
-            late = life.run == life.first_run and expires and life.born + expires <= world.now
+            total = task.spec.total_timeout
+            late = not life.began and life.expires_at <= world.now
             if late or (total and life.born + total <= world.now):
                 raise Broken(f"{task} started too late")
         for other in world.on:
@@ -194,9 +184,16 @@ class Laws:
 
     def _goes_on(self, attempt: Attempt) -> bool:
         """Whether the function of an attempt that has not reported may still be running."""
-        traits = self._world.traits(attempt.task)
-        killed = not traits.grace and not traits.lingers
-        return not (killed and not attempt.current)
+        return not self._world.has_left(attempt.task, attempt.number)
+
+    def is_limited(self, attempt: Attempt) -> bool:
+        """Whether an attempt that is on must end by itself, some time."""
+        spec = attempt.task.spec
+        if spec.total_timeout is not None:
+            return True
+        if attempt.running:
+            return spec.timeout is not None
+        return spec.expires is not None and not self._lives[attempt.task].began
 
     def _good_end(self, life: Life, after: TaskStatus, cause: str) -> bool:
         """Whether a run may end like this."""
@@ -209,8 +206,10 @@ class Laws:
         if after is CANCELLED:
             return isinstance(reported, Cancelled) or life.task in self._world.cancelled
         how = cause.partition(",")[0]
-        if how.startswith("snoozed"):
-            return isinstance(reported, Again)
+        if how == INTERRUPTED or how.startswith("snoozed"):
+            life.spent -= 1
+            asked = (life.task, life.run) in self._world.interrupted
+            return asked if how == INTERRUPTED else isinstance(reported, Again)
         if how == "timed out":
             return self._good_timeout(life, after)
         if not isinstance(reported, Err):
@@ -238,16 +237,18 @@ class Laws:
         """Whether a task that has not run may go to ``after``."""
         task, spec, now = life.task, life.task.spec, self._world.now
         if after is PENDING:
-            return _may_run(life)
+            return may_run(life)
         picky = spec.run_if != "all_done"
         if picky and any(other.status is after for other in life.dependencies):
             return True
         if after is FAILED:
             if cause.startswith("gate "):
                 return isinstance(task.outcome, Err) and spec.when_open == "fail"
+            if cause == "crashed":
+                return life.crashes >= spec.max_crashes
             total = spec.total_timeout
             return cause == "timed out" and total is not None and life.born + total <= now
-        expired = spec.expires is not None and life.born + spec.expires <= now
+        expired = life.expires_at <= now
         return task in self._world.cancelled or (cause == "expired" and expired)
 
     # -- where things stand ------------------------------------------------------------------
@@ -276,9 +277,11 @@ class Laws:
                 continue
             if task.held != self._lives[task].held:
                 raise Broken(f"{task} takes itself for held: {task.held}")
+            self._check_attempts(task)
             timers += self._check_timers(task)
             if task.status is PENDING:
                 self._check_pending(task, in_queue)
+                taken[task.spec.executor] += self._world.is_claimed(task)
             elif task.status is WAITING:
                 self._check_waiting(task)
             else:
@@ -290,6 +293,16 @@ class Laws:
         if any(parent.status in TERMINAL for parent in engine.children):
             raise Broken(f"children are kept of what has ended: {list(engine.children)}")
         self._check_slots(taken, waiting)
+
+    def _check_attempts(self, task: Task) -> None:
+        """What people are told of its attempts is how many it has had, and may come to."""
+        life, claimed = self._lives[task], self._world.is_claimed(task)
+        on = claimed or task.status is RUNNING
+        told = (task.attempt, task.run_is_open, task.most_attempts)
+        left = max(0, task.spec.retry.retries - life.failures)
+        number = life.spent + claimed
+        if told != (number, on, number + (not on) + left):
+            raise Broken(f"{task} tells of its attempts {told}; {number}, on: {on}, left: {left}")
 
     def _check_slots(self, taken: dict[str, int], waiting: dict[str, int]) -> None:
         slots = self._engine.slots
@@ -316,7 +329,7 @@ class Laws:
         grace = (task, "grace") in timers
         due = (task, "due") in timers
         running = status is RUNNING
-        expects = spec.expires is not None and task.run < self._lives[task].first_run
+        expects = spec.expires is not None and not self._lives[task].began
         good = (
             (timeout == (running and spec.timeout is not None) or (stopped and not timeout))
             and (total == (spec.total_timeout is not None) or (stopped and not total))
@@ -334,12 +347,16 @@ class Laws:
         due: tuple[Task, Purpose] = (task, "due")
         parked = task.notes is not None and task.notes.parked is not None
         doomed = any(task is other for other, _ in engine.turnstiles.doomed)
+        claimed = self._world.is_claimed(task)
+        if claimed != (task in engine.claimed):
+            raise Broken(f"{task} {'waits' if claimed else 'does not wait'} for a worker")
         places = [
             task.held,
             due in engine.timers,
             task in engine.calendar,
             task in engine.by_hand,
             task in in_queue,
+            claimed,
             parked,
             doomed and not parked and task not in in_queue,
         ]
@@ -381,24 +398,10 @@ class Laws:
             "waits": len(engine.waits),
             "lingering": len(engine.lingering),
             "by hand": len(engine.by_hand),
+            "claimed": len(engine.claimed),
             "children": len(engine.children),
             "stops": len(engine.take_stops()),
             **self._world.doors.nothing_left(),
         }
         if any(left.values()) or not engine.is_quiet():
             raise Broken(f"left over at the end: {left}")
-
-
-def _may_run(life: Life) -> bool:
-    """Whether what a task depends on is done."""
-    if life.task.spec.run_if == "all_done":
-        return all(other.status in TERMINAL for other in life.dependencies)
-    return all(other.status is COMPLETED for other in life.dependencies)
-
-
-def _snapshot(task: Task) -> tuple[Any, ...]:
-    """What must never change again once ``task`` has ended."""
-    attempts = tuple(task.notes.attempts) if task.notes is not None else ()
-    progress = task.notes.progress if task.notes is not None else None
-    times = (task.started_at, task.ended_at)
-    return (task.status, task.outcome, task.held, task.run, times, attempts, progress)

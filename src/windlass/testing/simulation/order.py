@@ -33,7 +33,7 @@ class Before:
         self._has = Counter(
             (task.spec.executor, task.spec.owner)
             for task in world.engine.tasks.values()
-            if task.status is RUNNING and task not in world.lent
+            if (task.status is RUNNING and task not in world.lent) or world.is_claimed(task)
         )
 
     def judge(self, taken: list[Task]) -> None:

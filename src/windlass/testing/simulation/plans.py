@@ -35,12 +35,14 @@ class Fatal(Flop):
 
 
 EXECUTORS: Mapping[str, Traits] = {
-    # One of each kind: killed at once, asked politely, not stoppable, elsewhere, by hand.
+    # One of each kind: killed at once, asked politely, not stoppable, elsewhere, by hand, and
+    # elsewhere in a queue, where who begins when is only heard of.
     "process": Traits(slots=2),
     "async": Traits(slots=6, grace=2.0, max_waiting=4),
     "thread": Traits(slots=2, lingers=True, max_waiting=2),
     "remote": Traits(slots=2, local=False, grace=0.5),
     "external": Traits(slots=1_000_000, local=False, manual=True),
+    "cluster": Traits(slots=2, local=False, grace=1.0, reports_start=True, outlives=True),
 }
 
 
@@ -63,7 +65,7 @@ class Setting(NamedTuple):
         if not self.narrow:
             return kinds
         return {
-            name: kind if kind.manual else Traits(1, kind.local, kind.grace, kind.lingers, 1)
+            name: kind if kind.manual else replace(kind, slots=1, max_waiting=1)
             for name, kind in kinds.items()
         }
 

@@ -287,9 +287,9 @@ class Progress(NamedTuple):
         """Only the run that is on is heard."""
         attempt = world.attempts.get((self.name, self.run))
         if attempt is not None:
-            current = attempt.current
-            if world.engine.progress(attempt.task, 0.5, "half", self.run) != current:
-                raise Broken(f"progress of run {self.run} of {attempt.task}: {not current}")
+            running = attempt.running
+            if world.engine.progress(attempt.task, 0.5, "half", self.run) != running:
+                raise Broken(f"progress of run {self.run} of {attempt.task}: {not running}")
 
     def __str__(self) -> str:
         return f"run {self.run} of {self.name} is half done"
@@ -308,12 +308,12 @@ class Wait(NamedTuple):
         targets = tuple(world.tasks[name] for name in self.targets if name in world.tasks)
         if attempt is None or attempt.reported or not targets:
             return
-        task, current = attempt.task, attempt.current
+        task, running = attempt.task, attempt.running
         pool = world.engine.slots.pools[task.spec.executor]
         full = task not in world.lent and pool.waiting >= pool.traits.max_waiting
-        refuse = current and (full or any(_leads_to(world, task, other) for other in targets))
+        refuse = running and (full or any(_leads_to(world, task, other) for other in targets))
         may_refuse = refuse
-        if current and not refuse and world.doors and world.doors.stuck(task, targets, held=True):
+        if running and not refuse and world.doors and world.doors.stuck(task, targets, held=True):
             # Where they would be stuck without it as well, either answer is as good.
             may_refuse, refuse = True, not world.doors.stuck(task, targets, held=False)
         try:
@@ -324,7 +324,7 @@ class Wait(NamedTuple):
             return
         if refuse:
             raise Broken(f"{task} should not wait for {targets}")
-        if current:
+        if running:
             attempt.waits.append(targets)
             if task in world.returning:
                 world.returning.remove(task)

@@ -17,7 +17,7 @@ from .order import Before
 from .plans import Broken, Plan, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ..._core.change import Transition
     from ..._core.outcome import Outcome
@@ -31,11 +31,15 @@ _LOOKS = 10  # from its least, a limit is at its most after that
 class Attempt:
     """One run of a task as its executor knows it: it goes on until it reports."""
 
-    __slots__ = ("heard", "lost", "number", "reported", "stopped", "task", "waits")
+    __slots__ = (
+        "claimed", "given_back", "heard", "lost", "number", "reported", "stopped", "task", "waits",
+    )  # fmt: skip
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, claimed: bool = False) -> None:
         self.task = task
         self.number = task.run
+        self.claimed = claimed  # it was handed over, and the engine has not heard that it began
+        self.given_back = False  # the engine has interrupted it before that
         self.stopped = False
         self.lost = False
         self.heard = False  # the engine has been told that it is over
@@ -45,7 +49,18 @@ class Attempt:
     @property
     def current(self) -> bool:
         """Whether the engine still takes this for the run of its task."""
+        return self.running or self.waits_elsewhere
+
+    @property
+    def running(self) -> bool:
+        """Whether its task is running, and this is its run."""
         return self.task.run == self.number and self.task.status is RUNNING
+
+    @property
+    def waits_elsewhere(self) -> bool:
+        """Whether its task has been handed over, and waits for a worker to begin it."""
+        on = self.task.run == self.number and self.task.status is PENDING
+        return on and self.claimed and not self.given_back
 
 
 class World:
@@ -57,16 +72,7 @@ class World:
         self.offset = 1_000_000.0  # wall time, less the monotonic time
         self.epoch = self.now
         self.wall_epoch = self.wall
-        self.engine = Engine(
-            setting.traits(),
-            limit=setting.limit,
-            max_pending=setting.max_pending,
-            age_every=setting.age_every,
-            keep_seconds=setting.keep_seconds,
-            keep_count=setting.keep_count,
-        )
-        for gate in setting.gates:
-            self.engine.add_gate(gate, self.now)
+        self.engine = self._engine()
         self.tasks: dict[str, Task] = {}  # the latest task of each name, remembered or not
         self.plans: dict[str, Plan] = {}
         self.attempts: dict[tuple[str, int], Attempt] = {}
@@ -75,12 +81,41 @@ class World:
         self.lent: dict[Task, Attempt] = {}  # who waits, or wants its slot back
         self.returning: list[Task] = []
         self.cancelled: set[Task] = set()  # asked for, by whatever way
+        self.interrupted: set[tuple[Task, int]] = set()
         self.advanced = (self.now, self.wall)
         self.turned = False
         """Whether this step was a turn of the pump."""
+        self.handed_over: list[Task] = []
+        """What has started in this step, and begins later."""
         self.fresh: list[Transition] = []
         self.circuits: Sequence[CircuitMove] = ()
         self.laws = Laws(self)
+        self.doors = Doors(self)
+
+    def _engine(self) -> Engine:
+        setting = self.setting
+        engine = Engine(
+            setting.traits(),
+            limit=setting.limit,
+            max_pending=setting.max_pending,
+            age_every=setting.age_every,
+            keep_seconds=setting.keep_seconds,
+            keep_count=setting.keep_count,
+        )
+        for gate in setting.gates:
+            engine.add_gate(gate, self.now)
+        return engine
+
+    def reopen(self, tasks: Mapping[Task, Task], crashed: Collection[Task]) -> None:
+        """Have another engine; ``tasks`` tells what has become of each task, for all to follow."""
+        self.engine = self._engine()
+        self.tasks = {name: tasks.get(task, task) for name, task in self.tasks.items()}
+        for attempt in self.attempts.values():  # their reports may come all the same
+            attempt.task = tasks.get(attempt.task, attempt.task)
+            attempt.heard = attempt.given_back = True
+        for left in self.on, self.inbox, self.lent, self.returning:
+            left.clear()
+        self.laws.reopened(tasks, crashed)
         self.doors = Doors(self)
 
     @property
@@ -115,9 +150,16 @@ class World:
 
     def begin(self, task: Task) -> None:
         """Let the executor of ``task`` begin the run that the engine has just started."""
-        attempt = Attempt(task)
+        attempt = Attempt(task, claimed=self.traits(task).reports_start)
         self.attempts[task.id, task.run] = attempt
         self.on[attempt] = None
+        if attempt.claimed:
+            self.handed_over.append(task)
+
+    def is_claimed(self, task: Task) -> bool:
+        """Whether ``task`` was handed over and has not begun, as far as the engine has heard."""
+        attempt = self.attempts.get((task.id, task.run))
+        return attempt is not None and attempt.task is task and attempt.waits_elsewhere
 
     def awaited(self, task: Task) -> list[Task]:
         """What must end before ``task`` can, gates aside."""
@@ -128,10 +170,17 @@ class World:
         return []
 
     def has_left(self, task: Task, run: int) -> bool:
-        """Whether the function of that run is over for certain: it has said so, or was killed."""
+        """Whether the function of that run is over for certain: it has said so, or was killed.
+
+        Or taken back before it began, as far as was known then.
+        """
         attempt, traits = self.attempts[task.id, run], self.traits(task)
-        killed = not traits.grace and not traits.lingers
+        killed = attempt.claimed or not (traits.grace or traits.lingers)
         return attempt.heard or (killed and not attempt.current)
+
+    def never_began(self, task: Task, run: int) -> bool:
+        """Whether that run was handed over, and taken back before it was heard of."""
+        return self.attempts[task.id, run].claimed
 
     def look(self) -> None:
         """Take out what the engine says has happened."""
@@ -155,6 +204,7 @@ class World:
             if self.turned:
                 self.doors.settled()
         self.turned = False
+        self.handed_over.clear()
 
     # -- the turn of the pump ----------------------------------------------------------------
 
@@ -188,6 +238,7 @@ class World:
         for attempt, _, run, _ in inbox:
             attempt.heard |= run == attempt.number
         for attempt, outcome, stopped in first:
+            attempt.claimed = False  # what has ended had begun
             self.laws.accepted(attempt, outcome, stopped)
 
     def _resume(self) -> None:
@@ -251,6 +302,7 @@ class World:
             waiting = len(self.lent)
             self.turn()
             self.look()
+            moved |= bool(self.handed_over)
             self.check()
             if moved or self.fresh or len(self.lent) != waiting:
                 idle_looks = 0
@@ -338,15 +390,17 @@ class World:
         """What has not ended is held, external or lost, or waits for something that is."""
         lost = [attempt.task for attempt in self.on if attempt.current]
         for attempt in [attempt for attempt in self.on if attempt.current]:
-            task, spec = attempt.task, attempt.task.spec
+            task = attempt.task
             if not attempt.lost and task not in self.lent:
                 raise Broken(f"{task} was never told that it ended")
-            if spec.timeout is not None or spec.total_timeout is not None:
+            if self.laws.is_limited(attempt):
                 raise Broken(f"{task} has run for ever in spite of its timeout")
         for task in self.engine.tasks.values():
             if task.status not in TERMINAL and not explain(self.engine, task, self.now, self.wall):
                 raise Broken(f"nobody can say why {task} has not ended")
-            if task.status is PENDING and not (task.held or task in self.engine.by_hand):
+            if task.status is not PENDING or self.is_claimed(task):
+                continue
+            if not (task.held or task in self.engine.by_hand):
                 starved = self.engine.slots.room(self.engine.slots.pools[task.spec.executor]) <= 0
                 if not (lost and (starved or self.doors.kept_by(task, lost))):
                     raise Broken(f"{task} could have run and did not")

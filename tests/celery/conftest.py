@@ -13,6 +13,8 @@ from typing import TextIO
 import pytest
 from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
 
+from windlass.testing.contracts.gate import Gate
+
 _HERE = Path(__file__).parent
 _READY = " ready."
 _PATIENCE = 60
@@ -28,15 +30,30 @@ def redis_program() -> str:
     return program
 
 
+@pytest.fixture
+def gate():
+    """Where tasks stop until the test lets them go."""
+    gate = Gate(_PATIENCE)
+    yield gate
+    gate.close()
+
+
 class Worker:
     """A Celery worker, with child processes, started as its documentation says."""
 
-    def __init__(self, address: str, *options: str, program: str = "far_program") -> None:
+    def __init__(
+        self, address: str, *options: str, program: str = "far_program", broker: str = ""
+    ) -> None:
         celery = str(Path(sys.executable).with_name("celery"))
         path = os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [celery, "-A", program, "worker", "--without-mingle", "-l", "INFO", *options],
-            env={**os.environ, "WINDLASS_TEST_REDIS": address, "PYTHONPATH": path},
+            env={
+                **os.environ,
+                "WINDLASS_TEST_REDIS": address,
+                "WINDLASS_TEST_BROKER": broker or address,
+                "PYTHONPATH": path,
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -17,7 +17,7 @@ from windlass.testing.contracts import errands, gate
 
 ADDRESS = os.environ["WINDLASS_TEST_REDIS"]
 
-app = Celery("far", broker=ADDRESS, backend=ADDRESS)
+app = Celery("far", broker=os.environ.get("WINDLASS_TEST_BROKER", ADDRESS), backend=ADDRESS)
 app.conf.broker_connection_retry_on_startup = True
 app.conf.worker_hijack_root_logger = False
 install(app)

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from time import monotonic  # noqa: TID251  # the network is real
+from typing import TYPE_CHECKING
 
 import pytest
 from cable import Cable
 from test_faults import LIMIT, Told, app_at, arrival
 
 from windlass import TaskManager
-from windlass.testing.contracts.gate import Gate
+
+if TYPE_CHECKING:
+    from windlass.testing.contracts.gate import Gate
 
 SHORT = "?socket_timeout=2"  # of Redis's client; five seconds where nothing is said
 
 SOME_SECONDS = 3.0
-
-
-@pytest.fixture
-def gate():
-    gate = Gate(LIMIT)
-    yield gate
-    gate.close()
 
 
 @pytest.fixture
@@ -64,12 +59,10 @@ def test_the_network_of_the_manager_is_gone_for_a_while(
             manager._doors.when(lambda: first.done() or second.done(), "one end").result(LIMIT)
         assert "Celery's broker" in mute.wait() or what == "all"
         cable.mend()  # what was connected stays dead: its other end is never told
-        mended = monotonic()
         arrival(gate)[0].let_go()
         visitors[1].let_go()
         ends = [handle.result(LIMIT) for handle in (first, second, third)]
         assert [(letter, attempt) for letter, _, attempt in ends] == [("!", 1)] * 3
-        assert monotonic() - mended < 10
         assert manager._runtime.engine.stale_reports == 0
     assert cable.swallowed > 0
     nobody_comes(gate)

@@ -7,22 +7,18 @@ import os
 import shutil
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 from redis_server import RedisServer
 
 from windlass import TaskCrashedError, TaskError, TaskManager
-from windlass.testing.contracts.gate import Gate
+
+if TYPE_CHECKING:
+    from windlass.testing.contracts.gate import Gate
 
 LIMIT = 60.0
 QUEUE = {"celery": {"queue": "own"}}
-
-
-@pytest.fixture
-def gate():
-    gate = Gate(LIMIT)
-    yield gate
-    gate.close()
 
 
 @pytest.fixture

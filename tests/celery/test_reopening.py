@@ -13,7 +13,6 @@ from test_faults import in_the_air
 
 from windlass import SerializationError, TaskManager
 from windlass.observe import TaskFile
-from windlass.testing.contracts.gate import Gate
 
 LIMIT = 60.0
 PROGRAM = """
@@ -30,13 +29,6 @@ with TaskManager(file, executors={"celery": executor}) as manager:
         manager.enqueue(visit, (host, port)).result(60)
     print("submitted", flush=True)
 """
-
-
-@pytest.fixture
-def gate():
-    gate = Gate(LIMIT)
-    yield gate
-    gate.close()
 
 
 def handed_over_to_workers(app):

@@ -2,7 +2,8 @@
 
 There is one connection to the broker and one to Redis. Orders are carried out one after another;
 one that fails because nobody answers is tried again until ``patience`` is over, so that a broker
-may be restarted under us. A wrong password will not become right, and is told at once.
+may be restarted under us. A wrong password will not become right, and is told at once. Whatever a
+connection has not delivered for certain when it is given up is sent again on the next one.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from time import monotonic as now  # noqa: TID251  # as in flights
 from typing import TYPE_CHECKING, Any
 
 from ..._core.outcome import Cancelled, Err
 from ...errors import TaskError
+from .confirms import Confirms
 from .ear import NoNewsError
 from .wire import STOP, TAKE_BACK, TASK, flight_of, id_of, opened_of
 
@@ -41,6 +43,12 @@ _HOPELESS = (
 )
 _INBOX_SECONDS = 3600
 _SOCKET_TIMEOUT = 5.0
+_LISTEN_EVERY = 0.05
+_TIME_LIMITS = {
+    "redis": ("socket_timeout", "socket_connect_timeout"),
+    "amqp": ("read_timeout", "write_timeout"),
+}
+"""The options of a connection that bound how long it waits, by what its broker speaks."""
 
 
 class Post:
@@ -67,6 +75,8 @@ class Post:
         self._closing = threading.Event()
         self._connection: Any = None
         self._producer: Any = None
+        self._confirms = Confirms()
+        self._listened = 0.0
         self._thread = threading.Thread(target=self._run, name="windlass-celery-out", daemon=True)
         self._thread.start()
 
@@ -106,10 +116,25 @@ class Post:
     # -- carrying them out ---------------------------------------------------------------------
 
     def _run(self) -> None:
-        while (order := self._orders.get()) is not None:
+        while (order := self._next()) is not None:
             self._carry_out(*order)
         self._hang_up()
         self._redis.close()
+
+    def _next(self) -> tuple[Order, Any] | None:
+        """The next order, or None to leave; in between it is heard what has arrived."""
+        if not self._confirms:
+            return self._orders.get()
+        try:
+            wait = self._listened + _LISTEN_EVERY - now()
+            return self._orders.get(timeout=wait) if wait > 0 else (self._hear_confirms, None)
+        except Empty:
+            return self._hear_confirms, None
+
+    def _hear_confirms(self, _: None) -> None:
+        self._listened = now()
+        if self._confirms:  # else the connection was given up meanwhile, and they are sent again
+            self._confirms.hear(_SOCKET_TIMEOUT)
 
     def _carry_out(self, do: Order, what: Any) -> None:
         failing_since: float | None = None
@@ -176,14 +201,14 @@ class Post:
         """What messages are sent with; for this thread only."""
         if self._producer is None:
             connection = self._app.connection_for_write()
-            if connection.transport.driver_type == "redis":
-                # A network that swallows everything would be waited for without end.
-                for limit in ("socket_timeout", "socket_connect_timeout"):
-                    connection.transport_options.setdefault(limit, _SOCKET_TIMEOUT)
+            # A network that swallows everything would be waited for without end.
+            for limit in _TIME_LIMITS.get(connection.transport.driver_type, ()):
+                connection.transport_options.setdefault(limit, _SOCKET_TIMEOUT)
             # Once: how often it is tried again is decided here, and not by a library.
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=5)
             self._connection = connection
             self._producer = self._app.amqp.Producer(connection)
+            self._confirms.attend(connection, self._producer.channel)
         return self._producer
 
     def connection(self) -> Any:
@@ -198,13 +223,16 @@ class Post:
                 connection.release()
             except Exception:  # noqa: BLE001, S110  # it is broken, which is why it is released
                 pass
+        if lost := self._confirms.drop():
+            self.send(lost)
 
     # -- the orders themselves -----------------------------------------------------------------
 
     def _send(self, flights: deque[Flight]) -> None:
         self._ear.wait_until_ready()  # or workers would find nobody to report to
         producer = self.producer()
-        fresh = [flight for flight in flights if not self._ear.adopt(flight)]
+        here = [flight for flight in flights if flight in self._flights]  # it has not ended since
+        fresh = [flight for flight in here if not self._ear.adopt(flight)]
         flights.clear()
         flights.extend(fresh)
         if flights:
@@ -219,18 +247,19 @@ class Post:
                 flight.id = id_of(self._manager, flight.key)
                 # Of an earlier life's letter this is the new key, not the one it was written with.
                 letter["key"] = flight.key
-                self._app.send_task(
-                    TASK,
-                    (letter,),
-                    task_id=flight.id,
-                    producer=producer,
-                    retry=False,
-                    ignore_result=True,
-                    add_to_parent=False,
-                    serializer="json",
-                    shadow=flight.call.name,
-                    **flight.options,
-                )
+                with self._confirms.of(flight):
+                    self._app.send_task(
+                        TASK,
+                        (letter,),
+                        task_id=flight.id,
+                        producer=producer,
+                        retry=False,
+                        ignore_result=True,
+                        add_to_parent=False,
+                        serializer="json",
+                        shadow=flight.call.name,
+                        **flight.options,
+                    )
                 flight.sent_at = now()
             flights.popleft()
 

@@ -136,15 +136,23 @@ def test_held_for_too_long_it_goes_at_the_pace_of_the_real_one():
     run(main())
 
 
-def test_patience_is_with_each_piece_of_work_not_with_all_of_it():
+def test_patience_is_with_each_piece_of_work_not_with_all_of_it(monkeypatch):
+    real = VirtualClock()
+    monkeypatch.setattr("windlass.testing.virtual_time._REAL", real)
+
     async def main():
         loop = asyncio.get_running_loop()
         number = 0
-        loop.wait_for(lambda: [number], patience=0.2)
+        loop.wait_for(lambda: [number], patience=10)
         timer = loop.call_later(1000, lambda: None)
+
+        def work():
+            real.advance(8)
+            loop.call_soon_threadsafe(woken.set)
+
         for number in range(6):  # noqa: B007  # the piece of work that is on
             woken = asyncio.Event()
-            threading.Timer(0.05, partial(loop.call_soon_threadsafe, woken.set)).start()
+            threading.Timer(0.01, work).start()
             await woken.wait()
         assert elapsed() == 0
         timer.cancel()

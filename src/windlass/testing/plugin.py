@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _SEED = "WINDLASS_SEED"
 _SHOWN = 100
 _MARKER = (
-    "windlass(seed=0, seeds=None, faults=Faults(), start=None, patience=1.0, **settings): "
+    "windlass(seed=0, seeds=None, faults=Faults(), start=None, patience=5.0, **settings): "
     "how windlass_world is set up: the seed or seeds of its faults and jitter, the faults, the "
     "date it starts at, how long the clock waits for real work, and the settings of its managers"
 )

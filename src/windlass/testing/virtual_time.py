@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-PATIENCE = 1.0
+PATIENCE = 5.0
 _REAL = SystemClock()
 # Monotonic time does not start at 0 in life either, and 0.0 means "never" in more than one program.
 _START = 1000.0

@@ -61,7 +61,7 @@ class Terminal:
     def type(self, text):
         os.write(self._master, text.encode())
 
-    def until(self, wanted, within=20.0):
+    def until(self, wanted, within=60.0):
         """Read on until ``wanted``, a text or a test of this, is there."""
         deadline = _now() + within
         there = wanted if callable(wanted) else lambda seen: wanted in seen.text
@@ -70,7 +70,7 @@ class Terminal:
                 raise AssertionError(f"never came: {wanted!r}; this is what there is:\n{self.text}")
         return self
 
-    def end(self, within=20.0):
+    def end(self, within=60.0):
         """Read to the end; the exit code."""
         deadline = _now() + within
         while self._read(deadline - _now()):

@@ -73,7 +73,7 @@ class Errand:
 _ids = iter(range(10**9))
 
 
-def gone(pid, timeout=10.0):
+def gone(pid, timeout=60.0):
     """Whether the process has ended, or does within ``timeout`` seconds."""
     try:
         watch = os.pidfd_open(pid)

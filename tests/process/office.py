@@ -16,7 +16,7 @@ from windlass.executors.processes import ProcessExecutor
 def on_a_loop(test):
     @functools.wraps(test)
     def run(*args, **kwargs):
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 50))
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 120))
 
     return run
 

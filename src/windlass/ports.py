@@ -24,6 +24,14 @@ class Report(Protocol):
         ...
 
 
+class Idle(Protocol):
+    """How an executor has what was reported taken in at once, and new calls started."""
+
+    def __call__(self, *, resized: bool = False) -> None:
+        """With ``resized``, the executor's capacity is another one than before."""
+        ...
+
+
 class Clock(Protocol):
     """Tells the time: wall and monotonic time together, so that no two readings disagree."""
 
@@ -144,18 +152,18 @@ class Executor(Protocol):
     def capacity(self) -> int:
         """How many calls it can run at once now.
 
-        ``traits.slots``, unless stopped calls that it could not get rid of take their places.
+        ``traits.slots``; less while stopped calls that it could not get rid of take their places,
+        more while calls that are ahead begin within a moment.
         """
         ...
 
-    def open(
-        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
-    ) -> None:
+    def open(self, loop: asyncio.AbstractEventLoop, report: Report, idle: Idle) -> None:
         """Be ready to start calls; ``loop`` is the manager's, where this is called.
 
         ``idle`` is for whoever has run out of calls, on the loop's thread or on one of the
         executor's own: it takes in what was reported and starts new calls at once, where the
-        event loop would have to be woken otherwise. Nobody needs to call it.
+        event loop would have to be woken otherwise. Nobody needs to call it but whose capacity
+        grows.
 
         Called again after ``close`` when the manager reopens, perhaps with another loop.
         """

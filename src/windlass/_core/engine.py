@@ -33,12 +33,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DuplicateTaskError, InvalidTaskStateError, QueueFullError
 from .change import Moves
-from .fates import INTERRUPTED, story
+from .fates import INTERRUPTED, TIMEOUT, story
 from .flow import Adaptive
 from .graph import in_order, shares_fate
 from .lifecycle import Lifecycle
 from .meters import Tide
-from .outcome import Again, Cancelled, Err, Ok
+from .outcome import Again, Cancelled, Err, Ok, Unbegun
 from .pools import Pool, Traits
 from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WAITING
 
@@ -297,6 +297,8 @@ class Engine(Lifecycle):
             elif ending and task in ending:
                 if type(outcome) is Ok and ending[task] == INTERRUPTED:
                     self._finish_late(task, outcome, now)
+                elif type(outcome) is Unbegun and ending[task] == TIMEOUT:
+                    self._resume_line(task, now)
                 else:
                     self._close(task, now, left=True)
             elif type(outcome) is Ok:
@@ -331,6 +333,8 @@ class Engine(Lifecycle):
             self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
         elif type(outcome) is Again:
             self._put_off(task, outcome.delay, now)
+        elif type(outcome) is Unbegun:
+            self._resume_line(task, now)
         else:
             assert isinstance(outcome, Cancelled)
             self._vacate(task, now)

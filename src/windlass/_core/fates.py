@@ -16,6 +16,7 @@ TIMEOUT = "timeout"
 TOTAL_TIMEOUT = "total_timeout"
 INTERRUPTED = "interrupted"
 SNOOZED = "snoozed"
+UNBEGUN = "taken back"
 
 
 def timed_out(task: Task, why: str) -> Err:

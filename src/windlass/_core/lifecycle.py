@@ -14,6 +14,7 @@ from .fates import (
     SNOOZED,
     TIMEOUT,
     TOTAL_TIMEOUT,
+    UNBEGUN,
     doom,
     story,
     timed_out,
@@ -155,8 +156,8 @@ class Lifecycle:
         if parent is not None and parent.status not in TERMINAL:
             self.children.setdefault(parent, []).append(task)
 
-    def _line_up(self, task: Task, now: float) -> None:
-        """Queue a PENDING task, or see to it that it is queued when it may be."""
+    def _line_up(self, task: Task, now: float, *, back: bool = False) -> None:
+        """Queue a PENDING task, where it was if it comes ``back``, or have it queued when due."""
         if task.held:
             return
         if task.due > now:
@@ -171,11 +172,12 @@ class Lifecycle:
         if pool.traits.manual:
             self.by_hand.add(task)
             return
-        task.queued_at = now
-        if not (task.spec.gates or task.spec.owner):
+        if not back:
+            task.queued_at = now
+        if not (back or task.spec.gates or task.spec.owner):
             pool.queue.push(task)
         elif not self.turnstiles.shelter(task, now):
-            pool.queue.put(task)
+            pool.queue.put(task, back=back)
 
     def _put_back(self, task: Task) -> None:
         """A gate calls ``task``, which comes before all that have joined since it was parked."""
@@ -342,7 +344,23 @@ class Lifecycle:
         task.noted.given_back += 1
         self._back_to_pending(task, delay, now, f"snoozed for {delay:.1f} s")
 
-    def _back_to_pending(self, task: Task, wait: float, now: float, cause: str) -> None:
+    def _resume_line(self, task: Task, now: float) -> None:
+        """A run has not begun after all: it spent nothing, and its task has not lost its place."""
+        self._ending.pop(task, None)
+        self.timers.discard((task, "grace"))
+        self._vacate(task, now)
+        self._remember_attempt(task, now, UNBEGUN, None)
+        notes, expires = task.noted, task.spec.expires
+        notes.given_back += 1
+        if all(past.ended == UNBEGUN for past in notes.attempts):
+            task.started_at = 0.0
+            if expires is not None:
+                self.timers.set((task, "expires"), task.created_at + expires)
+        self._back_to_pending(task, 0.0, now, UNBEGUN, back=True)
+
+    def _back_to_pending(
+        self, task: Task, wait: float, now: float, cause: str, *, back: bool = False
+    ) -> None:
         if task.spec.timed:
             self.timers.discard((task, "timeout"))
         self._move(task, PENDING, now, cause)
@@ -351,7 +369,7 @@ class Lifecycle:
         task.due = now + wait
         if task.spec.gates:
             self.turnstiles.expect(task)
-        self._line_up(task, now)
+        self._line_up(task, now, back=back)
 
     def _remember_attempt(
         self, task: Task, now: float, how: str, error: BaseException | None

@@ -67,6 +67,18 @@ class Again:
         return f"Again({self.delay})"
 
 
+class Unbegun(Again):
+    """The call was handed over, and taken back for certain before it began."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def __repr__(self) -> str:
+        return "Unbegun()"
+
+
 class Cancelled:
     """The attempt gave up because it was cancelled, for ``cause``."""
 

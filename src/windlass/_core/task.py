@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .fates import INTERRUPTED, SNOOZED
+from .fates import INTERRUPTED, SNOOZED, UNBEGUN
 from .states import COMPLETED, PENDING, RUNNING, TERMINAL, TaskStatus
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_ATTEMPTS = 20
 
-_GIVEN_BACK = frozenset({SNOOZED, INTERRUPTED})
+_GIVEN_BACK = frozenset({SNOOZED, INTERRUPTED, UNBEGUN})
 """What ends a run that spends no attempt."""
 
 
@@ -33,7 +33,7 @@ class Attempt(NamedTuple):
     started_at: float
     ended_at: float
     ended: str
-    """``failed``, ``timed out``, ``crashed``, ``snoozed`` or ``completed``."""
+    """``failed``, ``timed out``, ``crashed``, ``snoozed``, ``taken back`` or ``completed``."""
     error: BaseException | None = None
 
 

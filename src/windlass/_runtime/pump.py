@@ -129,9 +129,12 @@ class Pump:
         """Whether a turn is on, in whatever thread."""
         return self._turning.locked()
 
-    def turn_now(self) -> None:
+    def turn_now(self, *, resized: bool = False) -> None:
         """Have a turn right away if there is reason to, or see to it that there is one soon."""
-        if not (self._inbox or self.awake):
+        if resized:
+            with self._runtime.lock:
+                self._runtime.measure_capacity()
+        if not (resized or self._inbox or self.awake):
             return
         if self._turning.acquire(blocking=False):
             try:

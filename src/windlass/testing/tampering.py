@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .._core.outcome import Outcome
     from .._runtime.run import Run
-    from ..ports import Call, Executor, Report
+    from ..ports import Call, Executor, Idle, Report
     from .faults import Fate
 
 
@@ -53,7 +53,7 @@ class TamperedExecutor:
     @property
     def capacity(self) -> int:
         """See ``Executor``."""
-        return self.executor.capacity
+        return min(self.executor.capacity, self.traits.slots)  # nothing is quick in virtual time
 
     def at_work(self, asleep: Collection[object]) -> Iterator[Call]:
         """The calls that go on outside of the loop, but for those that are asleep."""
@@ -65,20 +65,18 @@ class TamperedExecutor:
 
     # -- as an executor ------------------------------------------------------------------------
 
-    def open(
-        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
-    ) -> None:
+    def open(self, loop: asyncio.AbstractEventLoop, report: Report, idle: Idle) -> None:
         """See ``Executor``."""
         here = threading.get_ident()
 
-        def have_turn() -> None:
+        def have_turn(*, resized: bool = False) -> None:
             me = threading.get_ident()
             if me == here:
-                idle()
+                idle(resized=resized)
                 return
             self.turns.add(me)
             try:
-                idle()
+                idle(resized=resized)
             finally:
                 # Once before, so that nobody takes the turn for over who has not seen what it has
                 # ended and woken; once after, so that somebody looks again.

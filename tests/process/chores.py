@@ -119,3 +119,21 @@ def say_while_saying(times):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     return times
+
+
+@task(executor="process")
+def append(path, n):
+    with Path(path).open("a") as file:
+        file.write(f"{n}\n")
+
+
+@task(executor="process")
+def append_slowly(path, n):
+    time.sleep(0.02)
+    append(path, n)
+
+
+@task(executor="process", max_crashes=1)
+def append_and_die(path, n):
+    append(path, n)
+    os._exit(1)

@@ -92,6 +92,10 @@ def nothing():
     pass
 
 
+def nap():
+    time.sleep(0.001)  # not quick
+
+
 def identity(value):
     return value
 

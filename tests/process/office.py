@@ -26,17 +26,33 @@ class Office:
         self.executor = executor
         self.outcomes = {}
         self.ended = {}
+        self.line = []
+        self.running = set()
         self.loop = asyncio.get_running_loop()
-        executor.open(self.loop, self.report, lambda: None)
+        executor.open(self.loop, self.report, self.turn)
 
     def report(self, call, outcome, *, wake=True):
-        assert call not in self.outcomes, "reported twice"
+        assert call in self.running, "reported twice, or never started"
+        self.running.remove(call)
         self.outcomes[call] = outcome
         if call in self.ended:
             self.loop.call_soon_threadsafe(self.ended[call].set)
+        if wake:
+            self.loop.call_soon_threadsafe(self.turn)
 
     def start(self, *calls):
-        self.executor.start(calls)
+        self.line += calls
+        self.turn()
+
+    def turn(self, *, resized=False):
+        """Start what there is room for."""
+        room = max(0, self.executor.capacity - len(self.running))
+        calls, self.line = self.line[:room], self.line[room:]
+        for call in calls:
+            self.outcomes.pop(call, None)  # of an earlier run
+        self.running.update(calls)
+        if calls:
+            self.executor.start(calls)
 
     async def outcome(self, call):
         if call not in self.outcomes:

@@ -244,10 +244,11 @@ async def test_a_stopped_task_is_killed_with_its_children_when_the_grace_is_over
 async def test_stopping_what_waits_for_a_worker_or_has_ended():
     async with opened(slots=1) as office:
         busy, waiting = Errand(errands.say_and_hang, talks=True), Errand(errands.nothing)
-        office.start(busy, waiting)
-        await heard(busy)
+        office.start(waiting)
         office.executor.stop(waiting)
         assert isinstance(await office.outcome(waiting), Cancelled)
+        office.start(busy)
+        await heard(busy)
         office.executor.stop(busy)
         assert isinstance(await office.outcome(busy), Cancelled)
         office.executor.stop(busy)

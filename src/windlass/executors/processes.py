@@ -16,12 +16,12 @@ from .._core.pools import Traits
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ..ports import Call, Report
+    from ..ports import Call, Idle, Report
     from ._workers.crew import Crew
 
-    _Desk: TypeAlias = tuple[asyncio.AbstractEventLoop, Report, Callable[[], None]]
+    _Desk: TypeAlias = tuple[asyncio.AbstractEventLoop, Report, Idle]
 
 __all__ = ["ProcessExecutor"]
 
@@ -49,12 +49,11 @@ class ProcessExecutor:
 
     @property
     def capacity(self) -> int:
-        """All of its slots, always: what is stopped is killed."""
-        return self.traits.slots
+        """All of its slots, since what is stopped is killed, and more while calls are quick."""
+        crew = self._crew
+        return self.traits.slots + crew.ahead.room if crew is not None else self.traits.slots
 
-    def open(
-        self, loop: asyncio.AbstractEventLoop, report: Report, idle: Callable[[], None]
-    ) -> None:
+    def open(self, loop: asyncio.AbstractEventLoop, report: Report, idle: Idle) -> None:
         """See ``Executor``."""
         self._desk = loop, report, idle
 
@@ -67,8 +66,7 @@ class ProcessExecutor:
     def start(self, calls: Sequence[Call]) -> None:
         """See ``Executor``."""
         crew = self._crew or self._gather_crew()
-        for call in calls:
-            crew.give(call)
+        crew.start(calls)
 
     def _gather_crew(self) -> Crew:
         from ._workers.crew import Crew  # noqa: PLC0415  # see the module

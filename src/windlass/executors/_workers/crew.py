@@ -14,14 +14,15 @@ taken from there without going back to the loop, all that there are in one turn 
 
 A worker's life::
 
-    start ──▶ starting ──READY──▶ idle ──give──▶ busy ──DONE──▶ idle ...
+    start ──▶ starting ──READY──▶ idle ──call──▶ busy ──DONE──▶ idle ...
                   │                 │             ├─ stop: told; killed when the grace is over
                   └──── exit ───────┴──── exit ───┴─▶ buried: its call, if it has one, crashed
 
 - A call is written to an idle worker's pipe at once. What the pipe does not take (large arguments)
   follows when it does; nothing blocks.
-- Calls that find no idle worker wait in ``_waiting`` and go to the first that is free; there are
-  only as many as the engine has given slots for.
+- What finds no idle worker, while one is still to be started, waits in ``_waiting`` for who is
+  ready first. When all are there, it is sent ahead to one whose calls are quick; see ``ahead``.
+  Should there be no such worker, for there was room a moment ago, it goes back to the engine.
 - A worker is reported dead by its exit, not by the end of its pipes, which its children may hold.
 - After ``close`` there may be no loop any more: the last workers are seen off by a thread, see
   ``see_off``.
@@ -38,37 +39,25 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..._core.outcome import Cancelled, Err
+from ..._core.outcome import Cancelled, Err, Unbegun
 from ...errors import TaskCrashedError
 from ..crossing import label, pack_call, text_of, unpack
-from .member import Worker, answer, parts_left, said
-from .spawn import PIPE_SIZE, cause_of_death, see_off, start
-from .wire import (
-    ASKED,
-    CALL,
-    DONE,
-    HEADER,
-    LEAVE,
-    READY,
-    SAID,
-    SERIAL,
-    UNFIT,
-    frame,
-)
+from .ahead import LOOK_SECONDS, PATIENCE, Ahead
+from .member import Worker, answer, crash, said, told
+from .spawn import see_off, start
+from .wire import ASKED, DONE, LEAVE, QUICK, READY, SAID, SERIAL, UNFIT, frame
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from ..._core.outcome import Outcome
-    from ...ports import Call, Report
+    from ...ports import Call, Idle, Report
 
     Wanted: TypeAlias = "tuple[Call, bytes]"
 
 DYING_SECONDS = 1.0
 """How long a worker may live on after its pipes were closed, which is the first thing to go."""
-
-_AT_ONCE = 64 * 1024
 
 _IN_A_ROW = 16
 """How often the workers are heard before the loop is given a round."""
@@ -83,7 +72,7 @@ class Crew:
         grace: float,
         loop: asyncio.AbstractEventLoop,
         report: Report,
-        settle: Callable[[], None],
+        settle: Idle,
     ) -> None:
         self.slots = slots
         self.grace = grace
@@ -92,6 +81,7 @@ class Crew:
         self.workers: dict[int, Worker] = {}
         """All that are not buried yet, by process id."""
         self.idle: list[Worker] = []
+        self.ahead = Ahead()
         self._waiting: deque[Wanted] = deque()
         self._report = report
         self._settle = settle
@@ -99,39 +89,42 @@ class Crew:
         self._thread = threading.get_ident()
         self._serials = count(1)
         self._starting = False
+        self._next_look: asyncio.TimerHandle | None = None
         self._reports: selectors.DefaultSelector | None = None
         """What the workers say; made for the first of them."""
 
-    def give(self, call: Call) -> None:
-        """Have a worker run ``call``."""
-        data = pack_call(call)
-        if isinstance(data, bytes):
-            self._hand_over(call, data)
-        else:
-            self._report(call, data)
+    def start(self, calls: Iterable[Call]) -> None:
+        """Have workers run ``calls``."""
+        given: set[Worker] = set()
+        for call in calls:
+            data = pack_call(call)
+            if not isinstance(data, bytes):
+                self._report(call, data)
+                continue
+            worker: Worker | None = None
+            if self.idle:
+                worker = self.idle.pop()  # who was busy last: its memory is still in the cache
+            elif len(self.workers) + len(self._waiting) >= self.slots:
+                worker = self.ahead.pick()
+            if worker is None:
+                self._have_wait(call, data)
+            else:
+                worker.put(next(self._serials), call, data)
+                given.add(worker)
+        for worker in given:
+            worker.send()
+        if self._next_look is None and any(len(worker.calls) > 1 for worker in given):
+            self._next_look = self._loop.call_later(LOOK_SECONDS, self._look)
 
-    def _hand_over(self, call: Call, data: bytes) -> None:
-        if not self.idle:
+    def _have_wait(self, call: Call, data: bytes) -> None:
+        """Keep ``call`` for a worker that is to come; if there is none, the engine has it back."""
+        at_work = sum(worker.ready and worker.is_fit for worker in self.workers.values())
+        if len(self._waiting) < self.slots - at_work:
             self._waiting.append((call, data))
             self._start_later()
-            return
-        # The one that was busy last: its memory is still in the processor's cache.
-        worker = self.idle.pop()
-        worker.call = call
-        worker.serial = serial = next(self._serials)
-        header = HEADER.pack(len(data), serial, CALL)
-        try:
-            written = os.writev(worker.process.calls, (header, data))
-        except BlockingIOError:
-            written = 0
-        except (
-            OSError
-        ):  # it died while it was idle, as we shall hear: that is not this call's fault
-            worker.call = None
-            self._hand_over(call, data)
-            return
-        if written < len(header) + len(data):
-            self._send(worker, *parts_left(header, data, written))
+        else:
+            self._report(call, Unbegun(), wake=False)
+            self._loop.call_soon(self._tell)
 
     def stop(self, call: Call) -> None:
         """End ``call``: tell its worker, and kill that when the grace is over."""
@@ -141,20 +134,70 @@ class Crew:
                 self._report(call, Cancelled("stopped before it began"))
                 return
         for worker in self.workers.values():
-            if worker.call is call and worker.death is None and not worker.doomed:
-                if self.grace <= 0:
-                    self._kill(worker)
+            for serial, given in worker.calls.items():
+                if given is call:
+                    self._stop(worker, serial, call)
                     return
+
+    def _stop(self, worker: Worker, serial: int, call: Call) -> None:
+        behind = self._take_back(worker)
+        if call in behind:
+            behind.remove(call)
+            self._report(call, Unbegun())
+        elif not (worker.doomed or worker.stopping == serial):
+            worker.stopping = serial
+            if worker.death is not None:
+                worker.death.cancel()  # of the call before, whose end we have not heard yet
+            if self.grace <= 0:
+                self._kill(worker)
+            else:
                 worker.death = self._loop.call_later(self.grace, self._kill, worker)
-                try:
-                    os.write(worker.process.control, SERIAL.pack(worker.serial))
-                except OSError:
-                    pass  # it is dead, as we shall hear
-                return
+                self.ahead.judge(worker)
+                with suppress(OSError):  # or it is dead, as we shall hear
+                    os.write(worker.process.control, SERIAL.pack(serial))
+        self._go_on(behind)
+
+    def _take_back(self, worker: Worker) -> list[Call]:
+        """Take back what a worker has not begun."""
+        calls = worker.take_back()
+        if calls and not worker.calls:
+            self._make_idle(worker)
+        self.ahead.enlist(worker)
+        return calls
+
+    def _look(self) -> None:
+        """Take back what stands behind a call that turns out not to be quick."""
+        self._next_look = None
+        behind: list[Call] = []
+        for worker in self.workers.values():
+            if len(worker.calls) > 1:
+                looks = worker.look()
+                if looks > PATIENCE or (looks and len(self.idle) > len(behind)):
+                    self.ahead.distrust(worker)
+                    behind += self._take_back(worker)
+                elif self._next_look is None:
+                    self._next_look = self._loop.call_later(LOOK_SECONDS, self._look)
+        self._go_on(behind)
+
+    def _go_on(self, behind: list[Call]) -> None:
+        """Find other places for what was taken back, and tell how much room there is."""
+        self.start(behind)
+        if self.ahead.has_changed:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Have what was reported taken in, and what has become possible started."""
+        if self.ahead.has_changed:
+            self.ahead.has_changed = False
+            self._settle(resized=True)
+        else:
+            self._settle()
 
     def close(self) -> None:
         """Send everybody home: the idle leave, the busy are killed, and nobody is waited for."""
         self._waiting.clear()
+        if self._next_look is not None:
+            self._next_look.cancel()
         reports, self._reports = self._reports, None
         if reports is not None:
             if not self._loop.is_closed():
@@ -205,14 +248,14 @@ class Crew:
         except (OSError, RuntimeError) as error:
             self._refuse(f"no worker process can be started: {text_of(error)}", crashed=False)
         else:
-            worker = self.workers[process.pid] = Worker(process)
+            worker = self.workers[process.pid] = Worker(process, self._loop)
             if self._reports is None:
                 self._reports = selectors.DefaultSelector()
                 self._loop.add_reader(self._reports, self._hear_all)
             self._reports.register(process.reports, selectors.EVENT_READ, worker)
             if process.exited is not None:
                 self._loop.add_reader(process.exited, self._bury, worker)
-            self._send(worker, memoryview(preparation))
+            worker.write(preparation)
         self._start_later()
 
     def _refuse(self, why: str, *, crashed: bool) -> None:
@@ -225,33 +268,11 @@ class Crew:
     def _make_idle(self, worker: Worker) -> None:
         if worker.dead or worker.doomed:
             return
-        self.idle.append(worker)
         if self._waiting:
-            self._hand_over(*self._waiting.popleft())
-
-    # -- writing -----------------------------------------------------------------------------
-
-    def _send(self, worker: Worker, *parts: memoryview) -> None:
-        worker.rest.extend(parts)
-        if len(worker.rest) == len(parts):
-            self._flush(worker)
-
-    def _flush(self, worker: Worker) -> None:
-        """Write what the pipe takes, and come back when it takes more."""
-        pipe, rest = worker.process.calls, worker.rest
-        try:
-            while rest:
-                written = os.write(pipe, rest[0])
-                if written < len(rest[0]):
-                    rest[0] = rest[0][written:]
-                else:
-                    rest.popleft()
-        except BlockingIOError:
-            self._loop.add_writer(pipe, self._flush, worker)
-            return
-        except OSError:
-            rest.clear()  # it is dead, as we shall hear
-        self._loop.remove_writer(pipe)
+            worker.put(next(self._serials), *self._waiting.popleft())
+            worker.send()
+        else:
+            self.idle.append(worker)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -263,11 +284,11 @@ class Crew:
                 return
             for key, _ in heard:
                 self._hear(key.data)
-            self._settle()  # at once, not in a turn of the loop to come: a worker may be idle
+            self._tell()  # at once, not in a turn of the loop to come: a worker may be idle
 
     def _hear(self, worker: Worker) -> None:
         """Read what a worker has to say."""
-        if self._read(worker) != 0:
+        if worker.read(self._understand) != 0:
             return
         self._hang_up(worker)
         if worker.process.exited is None:
@@ -277,43 +298,11 @@ class Crew:
             verdict = "closed its connection to the manager"
             worker.death = self._loop.call_later(DYING_SECONDS, self._kill, worker, verdict)
 
-    def _read(self, worker: Worker) -> int | None:
-        """Read and act upon what is there: how many bytes, 0 at the end, None for nothing yet."""
-        try:
-            # A large buffer costs more than a small message, so it is for the rest of a large one.
-            chunk = os.read(worker.process.reports, PIPE_SIZE if worker.heard else _AT_ONCE)
-        except BlockingIOError:
-            return None
-        if not worker.heard and len(chunk) > HEADER.size:
-            length, serial, kind = HEADER.unpack_from(chunk)
-            if len(chunk) == HEADER.size + length:  # one whole frame, as mostly
-                self._understand(worker, kind, serial, memoryview(chunk)[HEADER.size :])
-                return len(chunk)
-        heard: bytes | bytearray = chunk
-        if worker.heard:
-            heard = worker.heard
-            heard += chunk
-        done, size = 0, len(heard)
-        with memoryview(heard) as view:
-            while size - done >= HEADER.size:
-                length, serial, kind = HEADER.unpack_from(view, done)
-                end = done + HEADER.size + length
-                if end > size:
-                    break
-                with view[done + HEADER.size : end] as body:
-                    self._understand(worker, kind, serial, body)
-                done = end
-        if heard is not chunk:
-            del worker.heard[:done]
-        elif done < size:
-            worker.heard += chunk[done:]
-        return len(chunk)
-
     def _understand(self, worker: Worker, kind: int, serial: int, body: memoryview) -> None:
-        call = worker.call if serial == worker.serial else None
-        if kind == DONE:
+        call = worker.calls.get(serial)
+        if kind in {QUICK, DONE}:
             if call is not None:
-                self._done(worker, call, unpack(body, call))
+                self._done(worker, serial, unpack(body, call), quick=kind == QUICK)
         elif kind == SAID:
             if call is not None:
                 said(call, body)
@@ -334,14 +323,17 @@ class Crew:
             with suppress(RuntimeError):  # the loop is closed, and so are the workers
                 self._loop.call_soon_threadsafe(self._answer, worker, reply)
         elif not worker.dead:
-            self._send(worker, memoryview(reply))
+            worker.write(reply)
 
-    def _done(self, worker: Worker, call: Call, outcome: Outcome) -> None:
-        worker.call = None
-        if worker.death is not None:
+    def _done(self, worker: Worker, serial: int, outcome: Outcome, *, quick: bool) -> None:
+        call = worker.calls.pop(serial)
+        if worker.stopping == serial and worker.death is not None:
             worker.death.cancel()
             worker.death = None
-        self._make_idle(worker)
+            self.ahead.judge(worker)
+        self.ahead.note(worker, quick=quick)
+        if not worker.calls:
+            self._make_idle(worker)
         # Last, so that a call that comes in return finds the worker idle. Whoever reads settles.
         self._report(call, outcome, wake=False)
 
@@ -350,14 +342,17 @@ class Crew:
     def _kill(self, worker: Worker, verdict: str = "") -> None:
         worker.doomed = True
         worker.verdict = worker.verdict or verdict
+        self.ahead.judge(worker)
         worker.process.kill()
 
     def _bury(self, worker: Worker) -> None:
         """Take leave of a worker whose process has ended, and of the call it had."""
         worker.dead = True
         status = worker.process.bury()
-        while self._read(worker):  # it may have finished its call before
+        while worker.read(self._understand):  # it may have finished its call before
             pass
+        behind = worker.take_back()
+        self.ahead.judge(worker)
         self._ignore(worker)
         del self.workers[worker.process.pid]
         if worker in self.idle:
@@ -365,7 +360,8 @@ class Crew:
         if worker.death is not None:
             worker.death.cancel()
         self._account(worker, status)
-        self._settle()
+        self.start(behind)
+        self._tell()
         worker.process.close()
         if self._waiting:
             self._start_later()
@@ -385,7 +381,7 @@ class Crew:
 
     def _account(self, worker: Worker, status: int | None) -> None:
         """Say why a worker is dead, to whoever lost something by it."""
-        call, worker.call = worker.call, None
+        call = next(iter(worker.calls.values()), None)
         if worker.leaving:
             return
         if worker.doomed and not worker.verdict:
@@ -394,18 +390,8 @@ class Crew:
                 self._report(call, Cancelled("killed"))
             return
         self.crashed += 1
-        pid = worker.process.pid
-        story = f"the worker process {pid} {worker.verdict or cause_of_death(status)}"
-        last = worker.process.last_lines()
-        tail = f". The last lines of its stderr:\n{last}" if last else ""
         if call is not None:
-            log = list(call.last_lines)
-            said = [line for line in log if line.partition(": ")[2] not in last]
-            if said:
-                tail = "\n".join((". The last lines of its log:", *said)) + tail
-            text = f"{story} while it ran {label(call)}{tail}"
-            details = {"pid": pid, "status": status, "stderr": last, "log": log}
-            error = TaskCrashedError(text, call.task_id, details)
-            self._report(call, Err(error, raised=False, crashed=True))
+            self._report(call, crash(worker, call, status))
         elif not worker.ready:
+            story, tail = told(worker, status)
             self._refuse(f"{story} while it started{tail}", crashed=True)

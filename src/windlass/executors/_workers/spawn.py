@@ -71,21 +71,33 @@ class Process:
     ``exited`` is a descriptor that becomes readable when it ends, or None if there is none.
     """
 
-    __slots__ = ("_lifeline", "_notes", "calls", "control", "exited", "pid", "reports")
+    __slots__ = (
+        "_lifeline",
+        "_notes",
+        "calls",
+        "control",
+        "exited",
+        "pid",
+        "reports",
+        "turns",
+        "turns_left",
+    )
 
     def __init__(self) -> None:
         theirs_calls, self.calls = os.pipe()
+        self.turns_left, self.turns = os.pipe()
+        """Both ends are ours: what is left in it, we may read as well as the worker."""
         self.reports, theirs_reports = os.pipe()
         theirs_control, self.control = os.pipe()
         theirs_lifeline, self._lifeline = os.pipe()
         self._notes = _notes()
         self.exited: int | None = None
         theirs = (theirs_calls, theirs_reports, theirs_control, theirs_lifeline)
-        for descriptor in (self.calls, self.reports, self.control):
+        for descriptor in (self.calls, self.turns, self.turns_left, self.reports, self.control):
             os.set_blocking(descriptor, False)
         _widen(self.calls, self.reports)
         try:
-            self.pid = _spawn([*theirs, self._notes])
+            self.pid = _spawn([theirs_calls, self.turns_left, *theirs[1:], self._notes])
         except BaseException:
             self.close()
             raise
@@ -96,7 +108,8 @@ class Process:
 
     def close(self) -> None:
         """Close our ends. A worker that is still there takes it for our death, and dies."""
-        for descriptor in (self.calls, self.reports, self.control, self._lifeline, self._notes):
+        ours = (self.calls, self.turns, self.turns_left, self.reports, self.control)
+        for descriptor in (*ours, self._lifeline, self._notes):
             os.close(descriptor)
         if self.exited is not None:
             os.close(self.exited)

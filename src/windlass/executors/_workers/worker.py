@@ -22,6 +22,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +34,8 @@ from .wire import (
     DONE,
     HEADER,
     LEAVE,
+    QUICK,
+    QUICK_SECONDS,
     READY,
     REFUSAL,
     REPLY,
@@ -59,14 +62,16 @@ def is_importing_main() -> bool:
     return _importing_main
 
 
-def main(calls: io.BufferedReader, reports: int, control: int, lifeline: int, notes: int) -> None:
+def main(
+    calls: io.BufferedReader, turns: int, reports: int, control: int, lifeline: int, notes: int
+) -> None:
     """Be a worker until told to leave; the descriptors are described in ``wire``."""
     # An interrupt that reaches this session is not the terminal's, and whether to stop is for the
     # manager to decide. (SIG_IGN would be inherited by the programs that tasks start.)
     signal.signal(signal.SIGINT, _take_no_notice)
-    for descriptor in (calls.fileno(), reports, control, lifeline, notes):
+    for descriptor in (calls.fileno(), turns, reports, control, lifeline, notes):
         os.set_inheritable(descriptor, False)
-    line = _Line(calls, reports)
+    line = _Line(calls, turns, reports)
     watch = _Watch(control)
     _die_with(lifeline)
     _take_notes(notes)
@@ -79,10 +84,10 @@ def main(calls: io.BufferedReader, reports: int, control: int, lifeline: int, no
     line.write(READY, 0)
     try:
         while True:
-            kind, serial, body = line.read()
+            kind, serial, body = line.next()
             if kind == LEAVE:
                 return
-            if kind == CALL:
+            if kind == CALL and line.has_turn(serial):
                 _run(line, watch, serial, body)
     except (EOFError, BrokenPipeError):
         _kill_session()  # the manager is gone: the watch is about to do the same
@@ -94,6 +99,7 @@ def _take_no_notice(_number: int, _frame: object) -> None:
 
 def _run(line: _Line, watch: _Watch, serial: int, body: bytes) -> None:
     channel = WorkerChannel(line, watch, serial)
+    began = time.perf_counter()  # noqa: TID251  # calls take real time
     outcome = run_packed(body, channel)
     if sys.stdout is not None:
         try:
@@ -102,7 +108,8 @@ def _run(line: _Line, watch: _Watch, serial: int, body: bytes) -> None:
             pass
     if line.is_cut:
         os._exit(0)  # the task forked and the child came back: it must not report
-    channel.finish(outcome)
+    took = time.perf_counter() - began  # noqa: TID251
+    channel.finish(QUICK if took <= QUICK_SECONDS else DONE, outcome)
 
 
 class WorkerChannel:
@@ -132,7 +139,7 @@ class WorkerChannel:
             if self._over:
                 raise RuntimeError(f"cannot ask the manager ({kind}): the task has ended")
             self._line.write(ASKED, self._serial, message)
-            answer, _, body = self._line.read()
+            answer, _, body = self._line.read_reply()
         reply = pickle.loads(body)  # noqa: S301  # from our own manager
         if answer == REFUSAL:
             raise unpack_error(reply)[0]
@@ -142,11 +149,11 @@ class WorkerChannel:
     def when_cancelled(self, callback: Callable[[], object]) -> None:
         self._watch.when_stopped(self._serial, callback)
 
-    def finish(self, outcome: bytes) -> None:
+    def finish(self, kind: int, outcome: bytes) -> None:
         """Send the outcome; nothing may be said after it."""
         with self._line.lock:  # a thread of the task may still be waiting for its reply
             self._over = True
-            self._line.write(DONE, self._serial, outcome)
+            self._line.write(kind, self._serial, outcome)
 
 
 def _packed_message(kind: str, payload: Any) -> bytes:
@@ -159,24 +166,61 @@ def _packed_message(kind: str, payload: Any) -> bytes:
 
 
 class _Line:
-    """Whole frames over the two pipes.
+    """Whole frames over the pipes.
 
     While a task runs, whose threads may all have something to say, it is used under ``lock`` only,
     for a question and its reply together.
     """
 
-    __slots__ = ("_calls", "_reports", "_unsent", "_writing", "is_cut", "lock")
+    __slots__ = (
+        "_ahead",
+        "_calls",
+        "_reports",
+        "_turn",
+        "_turns",
+        "_unsent",
+        "_writing",
+        "is_cut",
+        "lock",
+    )
 
-    def __init__(self, calls: io.BufferedReader, reports: int) -> None:
+    def __init__(self, calls: io.BufferedReader, turns: int, reports: int) -> None:
         self._calls = calls
+        self._turns = turns
         self._reports = reports
+        self._turn = 0
+        """The last call whose turn we got."""
+        self._ahead: deque[tuple[int, int, bytes]] = deque()
+        """What was sent ahead of a reply."""
         # What interrupts its holder, a signal's handler or a finalizer, may have to say something.
         self.lock = threading.RLock()
         self._unsent: deque[bytes] = deque()
         self._writing = False
         self.is_cut = False
 
-    def read(self) -> tuple[int, int, bytes]:
+    def next(self) -> tuple[int, int, bytes]:
+        """The next frame: kind, serial and body."""
+        return self._ahead.popleft() if self._ahead else self._read()
+
+    def read_reply(self) -> tuple[int, int, bytes]:
+        """The reply to a question; calls that were sent ahead of it wait."""
+        while (heard := self._read())[0] not in {REPLY, REFUSAL}:
+            self._ahead.append(heard)
+        return heard
+
+    def has_turn(self, serial: int) -> bool:
+        """Whether a call is ours to run: else it was taken back."""
+        if self._turn < serial:
+            try:
+                turn = os.read(self._turns, SERIAL.size)
+            except BlockingIOError:
+                return False
+            if not turn:
+                raise EOFError
+            (self._turn,) = SERIAL.unpack(turn)
+        return self._turn == serial  # or that of a later one, when this one was taken back
+
+    def _read(self) -> tuple[int, int, bytes]:
         header = self._calls.read(HEADER.size)
         if len(header) < HEADER.size:
             raise EOFError

@@ -135,6 +135,8 @@ class TaskExecutionError(TaskError):
         error.original_error = original
         error.remote_traceback = traceback
         error.__cause__ = original
+        if traceback is not None:  # whoever prints the error sees where it was raised
+            error.add_note(f"Raised elsewhere:\n\n{traceback.rstrip()}")
         return error
 
     def __getattr__(self, name: str) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from base64 import b64encode
+from traceback import format_exception
 
 import pytest
 
 from windlass import SerializationError, TaskError, TaskManager, TaskNotFoundError, TaskStatus, task
 from windlass.codecs import MsgpackCodec
 from windlass.testing.contracts import errands
-from windlass.testing.contracts.gate import Gate
 
 LIMIT = 60.0
 
@@ -26,13 +26,6 @@ def executor(program, worker):
 def manager(executor):
     with TaskManager(executors={"celery": executor()}) as manager:
         yield manager
-
-
-@pytest.fixture
-def gate():
-    gate = Gate(LIMIT)
-    yield gate
-    gate.close()
 
 
 class Story:
@@ -125,6 +118,14 @@ def test_options_that_celery_refuses_fail_the_task_at_once(manager, program):
     with pytest.raises(TaskError, match=r"add \[.*\] cannot be sent to a worker: .*serializer"):
         handles[0].result(60)
     assert handles[1].result(LIMIT) == 1
+
+
+def test_where_a_worker_raised_an_error_is_seen_by_whoever_prints_it(manager, program):
+    with pytest.raises(TaskError) as caught:
+        manager.submit(program.large, "wide").result(LIMIT)
+    printed = "".join(format_exception(caught.value))
+    assert 'return b"x" * size' in printed
+    assert printed.count("Raised elsewhere:") == 1
 
 
 def test_nothing_is_left_behind_in_redis(executor, program, server):

@@ -39,7 +39,8 @@ async def main() -> None:
         unique = tm.submit(dedupe, [story.output for story in scored])
         print(await tm.submit(newsroom.publish, unique.output))  # here: it writes a file
         print(f"The front page is in {newsroom.REPORT}")
-        workers = await asyncio.to_thread(app.control.inspect().stats)
+        both = app.control.inspect(timeout=30, limit=len(WORKERS))  # till both have answered
+        workers = await asyncio.to_thread(both.stats)
     for name, worker in sorted(workers.items()):
         print(f"The {name.partition('@')[0]} worker ran", *sorted(worker["total"]))
 

@@ -30,6 +30,25 @@ def redis_program() -> str:
     return program
 
 
+@pytest.fixture(scope="session")
+def newsroom(redis_program, tmp_path_factory):
+    """The example of a cluster, on its way, and the folder it runs in."""
+    folder = tmp_path_factory.mktemp("newsroom")
+    command = [sys.executable, _HERE.parents[1] / "examples" / "cluster" / "run.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes) as running:
+        yield running, folder
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_waits_is_begun_first(request):
+    """The longest example takes half a minute, mostly of waiting: it runs beside the rest."""
+    if any("newsroom" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("newsroom")
+
+
 @pytest.fixture
 def gate():
     """Where tasks stop until the test lets them go."""

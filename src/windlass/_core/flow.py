@@ -65,7 +65,7 @@ class Breaker:
         require_seconds("reset", self.reset, hint="")
         require_count("at_least", self.at_least, least=1)
         if self.window is None:
-            if isinstance(self.failures, float):
+            if type(self.failures) is float:
                 raise TypeError(
                     f"failures is a whole number, not {self.failures!r}; "
                     "a share of the attempts takes window=, in seconds"

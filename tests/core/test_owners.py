@@ -12,7 +12,7 @@ from windlass._core.flow import Gate
 from windlass._core.levels import Level, Line
 from windlass._core.queues import ReadyQueue
 from windlass._core.spec import Spec
-from windlass._core.states import CANCELLED, TaskPriority
+from windlass._core.states import CANCELLED, RUNNING, TaskPriority
 from windlass._core.task import Task
 
 OWNERS = [None, "x", "y", "z"]
@@ -218,3 +218,23 @@ def test_a_queue_with_owners_that_is_mostly_dead_is_swept():
     entries = sum(1 for level in queue._levels for _ in level)
     assert entries <= 2 * len(queue) + 65
     assert list(queue) == tasks[-1:]
+
+
+def test_a_turn_that_leads_to_a_full_gate_is_none():
+    """Three owners share two slots of a gate, beside work that needs none: a third for each."""
+    room = Room(limit=3)
+    room.engine.add_gate(Gate("api", slots=2), room.now)
+    for owner in "abc":
+        for number in range(60):
+            room.add(f"{owner}{number}", executor="async", gates=(("api", 1),), owner=owner)
+    for number in range(60):
+        room.add(f"free{number}", executor="async")
+    passed = {"a": 0, "b": 0, "c": 0, "f": 0}
+    for _ in range(30):
+        for id in room.take():
+            passed[id[0]] += 1
+        room.later(1.0)
+        for task in [*room.engine.tasks.values()]:
+            if task.status is RUNNING:
+                room.report(task)
+    assert passed == {"a": 20, "b": 20, "c": 20, "f": 30}

@@ -7,6 +7,7 @@ Guarantees:
 
 - Who has least of what is waited for goes first; between equals, who has not had a turn for
   longest. Tasks without owner share one turn. Within an owner, first in, first out.
+- Whoever got nowhere, because a gate turned its task away, has not had its turn (``spare``).
 - A task that comes back, because a gate did not let it through after all, stands where it would if
   it had never left.
 - All of it in O(log n), n being the owners, or the tasks that came back.
@@ -95,7 +96,7 @@ class Line:
 class Level:
     """The tasks of one priority; see the module."""
 
-    __slots__ = ("_heap", "_held", "_lines", "_nobodys", "_turn", "_turns")
+    __slots__ = ("_heap", "_held", "_last", "_lines", "_nobodys", "_turn", "_turns")
 
     def __init__(self, nobodys: deque[Task], held: Mapping[str, int]) -> None:
         self._nobodys = Line(nobodys)
@@ -104,6 +105,7 @@ class Level:
         self._turns: dict[str, int] = {}
         """When each owner last had a turn, and, for "", those without owner."""
         self._turn = 0
+        self._last = 0  # the turn before, of whoever has just had one
         self._heap: list[Key] = []
 
     def __bool__(self) -> bool:
@@ -150,11 +152,18 @@ class Level:
         head = line.head()
         assert head is not None
         line.pop(head)
+        self._last = self._turns.get(owner or "", 0)
         self._turn += 1
         self._turns[owner or ""] = self._turn
         if owner is not None:
             self.rank(owner)
         return head
+
+    def spare(self, owner: str | None) -> None:
+        """What was taken out last is of ``owner``, and got nowhere: that was no turn."""
+        self._turns[owner or ""] = self._last
+        if owner is not None:
+            self.rank(owner)
 
     def remove(self, task: Task) -> None:
         """Take ``task`` out before its turn; O(n)."""

@@ -134,6 +134,8 @@ class Slots:
             if self.turnstiles.enter(task, now):
                 self.acquire(task)
                 picked.append(task)
+            else:
+                pool.queue.spare(task)
             if self.turnstiles.heeded or any(queue.size for queue in idle):
                 return  # somebody may be more urgent now who stands in another queue
 

@@ -177,6 +177,10 @@ class ReadyQueue:
         task.queued = False
         self.size -= 1
 
+    def spare(self, task: Task) -> None:
+        """``task``, which has just been taken out, got nowhere: its owner has not had its turn."""
+        self._levels[task.spec.priority].spare(task.spec.owner)
+
     def pop_many(self, count: int, now: float) -> list[Task]:
         """Take out the next ``count`` tasks of a queue that is not ``mixed``, or all there are."""
         taken: list[Task] = []

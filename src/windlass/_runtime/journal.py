@@ -55,6 +55,7 @@ logger = logging.getLogger("windlass")
 
 _AGAIN = 1.0
 _WARN_EVERY = 5.0
+_REMIND_EVERY = 60.0
 _PAGE = 10_000
 
 
@@ -343,7 +344,8 @@ class Journal:
 
     def _suffer(self, entries: list[Entry], error: StoreError) -> None:
         """Refuse what is new: it never was, and its handles say so."""
-        if self.sick is None:
+        if self.sick is None or self._now() - self._warned > _REMIND_EVERY:
+            self._warned = self._now()
             logger.error("tasks cannot be stored, new ones are refused until that ends: %s", error)
         self.sick = error
         for entry in entries:

@@ -170,8 +170,7 @@ class SqliteStore:
         found: dict[str, Row] = {}
         with self._connections.reading() as connection:
             for id in ids:
-                row = connection.execute(_TASK, (id,)).fetchone()
-                if row is not None:
+                for row in _fetched(connection, _TASK, (id,)):
                     found[id] = Row._make(row)
         return found
 
@@ -292,7 +291,7 @@ class SqliteStore:
 
     def _read(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         with self._connections.reading() as connection:
-            return connection.execute(sql, parameters).fetchall()
+            return _fetched(connection, sql, parameters)
 
     def _pages(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """All rows of a statement that takes the last ``seq`` and a limit, a page at a time.
@@ -378,6 +377,26 @@ def _post(connection: sqlite3.Connection, kind: str, body: bytes) -> int:
     number = connection.execute(_INSERT_REQUEST, (kind, body)).lastrowid
     assert number is not None
     return number
+
+
+def _fetched(
+    connection: sqlite3.Connection, sql: str, parameters: tuple[Any, ...]
+) -> list[tuple[Any, ...]]:
+    """The rows; a text in which bits were flipped is read as far as it can be.
+
+    It is one task's, and all the others are well.
+    """
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode to UTF-8" not in str(error):
+            raise
+    connection.text_factory = _as_far_as_it_goes
+    return connection.execute(sql, parameters).fetchall()
+
+
+def _as_far_as_it_goes(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _free_pages(connection: sqlite3.Connection) -> int:

@@ -22,6 +22,7 @@ from windlass import (
     TaskError,
     TaskManager,
 )
+from windlass._runtime import journal
 
 LATER = 3600.0
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
@@ -213,6 +214,42 @@ def test_flipped_bits(jobs, tmp_path, seed):
             Path(left).unlink(missing_ok=True)
         copy.write_bytes(data)
         asyncio.run(asyncio.wait_for(look(copy, ids), SOON))
+
+
+@pytest.mark.parametrize("column", ["id", "function", "key"])
+@on_a_loop
+async def test_a_damaged_text_is_one_task_s_affair(jobs, column):
+    async with TaskManager(jobs) as tm:
+        tm.pause()
+        later, fine = (tm.submit(echo.options(key=text), text) for text in ("later", "fine"))
+        await tm.shutdown(wait=False)
+    with closing(sqlite3.connect(jobs)) as file, file:
+        spoilt = f"UPDATE windlass_tasks SET {column} = CAST(? AS TEXT) WHERE id = ?"
+        file.execute(spoilt, [b"late\xf2", later.id])
+    async with TaskManager(jobs) as tm:
+        assert await tm.get_handle(fine.id) == "fine"
+        assert len(tm.list_tasks()) == 2
+
+
+@on_a_loop
+async def test_a_full_disk_is_remembered_aloud(jobs, monkeypatch, caplog):
+    monkeypatch.setattr(journal, "_AGAIN", 0.001)
+    monkeypatch.setattr(journal, "_REMIND_EVERY", 0.0)
+    async with TaskManager(jobs) as tm:
+        store, said = tm._runtime.durable.store, asyncio.Event()
+        loop, commit = asyncio.get_running_loop(), store.commit
+
+        def full(epoch, batch):
+            if caplog.text.count("tasks cannot be stored") > 1:
+                loop.call_soon_threadsafe(said.set)
+            raise StoreFullError("no room")
+
+        store.commit = full
+        handle = tm.submit(echo, "x")
+        await asyncio.wait_for(said.wait(), SOON)
+        store.commit = commit
+        with pytest.raises(StoreFullError):
+            await handle
 
 
 @on_a_loop

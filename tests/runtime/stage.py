@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import windlass
+from windlass.testing import VirtualClock
 
 SOON = 60
 """Seconds after which what should have happened long ago is given up."""
@@ -81,6 +82,14 @@ class Door:
     async def came(self, count=1):
         for _ in range(count):
             await asyncio.wait_for(self._came.acquire(), SOON)
+
+
+class Told(VirtualClock):
+    """The clock of a manager whose tasks run in real threads: time passes when a test says so."""
+
+    def pass_for(self, manager, seconds=3600.0):
+        self.advance(seconds)
+        manager._runtime.pump.wake()
 
 
 def double(x):

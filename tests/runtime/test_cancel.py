@@ -15,7 +15,7 @@ from windlass import (
     task,
 )
 
-from .stage import SOON, Door, Gate, double, double_async, forever, on_a_loop
+from .stage import SOON, Door, Gate, Told, double, double_async, forever, on_a_loop
 
 
 @on_a_loop
@@ -243,9 +243,11 @@ async def test_a_retry_waits_until_the_thread_of_the_last_attempt_has_left(gate)
             gate()
         return current_task().attempt
 
-    async with TaskManager() as tm:
-        handle = tm.submit(task(work, timeout=0.01, retry=Retry(retries=1, delay=0)))
+    clock = Told()
+    async with TaskManager(clock=clock, watchdog=None) as tm:
+        handle = tm.submit(task(work, timeout=3600, retry=Retry(retries=1, delay=0)))
         await gate.came()
+        clock.pass_for(tm)
         while handle.status != "pending":
             await asyncio.sleep(0.001)
         await tm.submit(double, 1)
@@ -266,9 +268,13 @@ async def test_a_retry_that_may_overlap_does_not_wait(gate):
             gate()
         return current_task().attempt
 
-    async with TaskManager() as tm:
+    clock = Told()
+    async with TaskManager(clock=clock, watchdog=None) as tm:
         retry = Retry(retries=1, delay=0, overlap=True)
-        assert await tm.submit(task(work, timeout=0.05, retry=retry)) == 2
+        handle = tm.submit(task(work, timeout=3600, retry=retry))
+        await gate.came()
+        clock.pass_for(tm)
+        assert await handle == 2
         gate.open()
 
 

@@ -22,7 +22,7 @@ from windlass import (
     task,
 )
 
-from .stage import Door, double, double_async, fail, forever, on_a_loop
+from .stage import Door, Told, double, double_async, fail, forever, on_a_loop
 from .stays import Pipes, die, stay
 
 LOCK = Gate("lock", slots=1)
@@ -237,11 +237,13 @@ async def test_a_retry_waits_until_the_last_attempt_has_left_its_gate(gate):
             gate()
         return at_once
 
-    async with TaskManager(gates=[Gate("lock", slots=2)]) as tm:
+    clock = Told()
+    async with TaskManager(gates=[Gate("lock", slots=2)], clock=clock, watchdog=None) as tm:
         changes = tm.changes()
-        patient = task(work, timeout=0.01, retry=Retry(1, delay=0), gates={"lock": 2})
+        patient = task(work, timeout=3600, retry=Retry(1, delay=0), gates={"lock": 2})
         handle = tm.submit(patient)
         await gate.came()
+        clock.pass_for(tm)
         async for change in changes:
             if change.cause.startswith("timed out"):
                 break
@@ -262,11 +264,13 @@ async def test_one_that_may_overlap_waits_for_the_gate_itself(gate):
         if len(attempts) == 1:
             gate()
 
-    async with TaskManager(gates=[LOCK]) as tm:
+    clock = Told()
+    async with TaskManager(gates=[LOCK], clock=clock, watchdog=None) as tm:
         changes = tm.changes()
         retry = Retry(1, delay=0, overlap=True)
-        handle = tm.submit(task(work, timeout=0.01, retry=retry, gates=["lock"]))
+        handle = tm.submit(task(work, timeout=3600, retry=retry, gates=["lock"]))
         await gate.came()
+        clock.pass_for(tm)
         async for change in changes:
             if change.cause.startswith("timed out"):
                 break

@@ -99,7 +99,7 @@ def test_what_is_executed_cannot_be_driven(new, gate):
     assert bridge.complete_task(id, "another") is False
     assert bridge.fail_task(id, "no") is False
     gate.open()
-    bridge.windlass.join().result(20)
+    bridge.windlass.join().result(60)
     assert bridge.get_task_result(id) == "its own"
 
 
@@ -109,7 +109,7 @@ def test_the_timeout_counts_from_the_start(new, clock):
     id = bridge.register_task("x", untouched, timeout=0.02)
     clock.ahead = 3600.0
     assert bridge.start_task(id)
-    bridge.windlass.join().result(20)
+    bridge.windlass.join().result(60)
     assert bridge.get_task_status(id) == "failed"
     assert "timeout of 0.02 s" in bridge.get_task_error(id)
     assert bridge.complete_task(id) is False

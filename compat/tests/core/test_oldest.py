@@ -100,6 +100,7 @@ def test_a_waiters_timeout_leaves_the_task_alone(new, oldest, gate):
             await tm.execute_task(id, timeout=0.01)
 
     asyncio.run(main())
+    gate.wait_for(1)
     assert tm.get_task_status(id) == "running"
     gate.open()
     tm.windlass.join().result(SOON)

@@ -22,6 +22,8 @@ from windlass import (
     TaskTimeoutError,
     task,
 )
+from windlass.executors.processes import ProcessExecutor
+from windlass.testing import VirtualClock
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
 
@@ -68,7 +70,7 @@ async def test_progress_crosses_over(gate):
 
 @on_a_loop
 async def test_a_cancel_is_seen_over_there_and_clean_ups_run(gate, tmp_path):
-    async with TaskManager(processes=1) as tm:
+    async with TaskManager(executors={"process": ProcessExecutor(1, grace=60)}) as tm:
         pid = await tm.submit(chores.where)
         handle = tm.submit(chores.until_cancelled, str(gate), str(tmp_path / "file"))
         assert await asyncio.to_thread(gate.read_text) == "started"
@@ -93,10 +95,12 @@ async def test_a_cancelled_task_that_does_not_listen_is_killed_with_its_children
 
 @on_a_loop
 async def test_a_timeout_kills_too(gate):
-    async with TaskManager(processes=1) as tm:
-        await tm.submit(chores.where)  # a worker takes its time to start, and the clock is running
-        handle = tm.submit(chores.hang_with_child.options(timeout=1.5), str(gate))
+    clock = VirtualClock()
+    async with TaskManager(processes=1, clock=clock, watchdog=None) as tm:
+        handle = tm.submit(chores.hang_with_child.options(timeout=3600), str(gate))
         pids = (await asyncio.to_thread(gate.read_text)).split()
+        clock.advance(3600)
+        tm._runtime.pump.wake()
         with pytest.raises(TaskTimeoutError):
             await handle
         assert all(gone(int(pid)) for pid in pids)

@@ -18,6 +18,7 @@ PROGRAM = """
     from windlass import TaskManager, task
 
     FILE, LOG = sys.argv[1:3]
+    ready = asyncio.Event()
 
     def note(name):
         with open(LOG, "a") as log:
@@ -26,6 +27,7 @@ PROGRAM = """
     @task(id="deadly")
     async def deadly():
         note("deadly")
+        await ready.wait()
         await asyncio.sleep(0.05)
         os._exit(3)
 
@@ -46,6 +48,7 @@ PROGRAM = """
                 handles += [tm.submit(quick, n) for n in range(20)]
                 for handle in handles:
                     await handle.stored
+            ready.set()
 
     asyncio.run(main())
 """

@@ -97,7 +97,7 @@ class TaskParcel:
     def flat(self) -> tuple[Any, ...]:
         """See ``ports.Parcel``."""
         return (
-            _packed(_arrived),
+            _opener(),
             self.task_id,
             self.name,
             self.attempt,
@@ -169,6 +169,13 @@ def _name_of(function: Callable[..., Any]) -> bytes | None:
     packed = pickle.dumps(function, 5)
     by_name = pickle.loads(packed) is pickle.loads(packed)  # noqa: S301  # our own
     return packed if by_name else None  # not its name: a copy is made each time
+
+
+@lru_cache(1)
+def _opener() -> bytes:
+    import pickle  # noqa: PLC0415
+
+    return pickle.dumps(_arrived, 5)
 
 
 @lru_cache(_MANY)

@@ -15,7 +15,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._core.outcome import Again, Cancelled, Err, Ok
+from .._core.outcome import OK_NONE, Again, Cancelled, Err, Ok
 from ..errors import RemoteError, SerializationError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _PROTOCOL = 5
 _OK, _UNSENDABLE, _ERR, _AGAIN, _CANCELLED = range(5)
+_PACKED_NONE = pickle.dumps((_OK, None), _PROTOCOL)
 
 
 class Channel(Protocol):
@@ -189,6 +190,8 @@ _opened = functools.lru_cache(pickle.loads)
 
 def pack(outcome: Outcome) -> bytes:
     """An outcome as bytes. Never raises."""
+    if outcome is OK_NONE:
+        return _PACKED_NONE
     if type(outcome) is Ok:
         try:
             return pickle.dumps((_OK, outcome.value), _PROTOCOL)
@@ -205,8 +208,10 @@ def pack(outcome: Outcome) -> bytes:
     return pickle.dumps((_CANCELLED, str(outcome.cause)), _PROTOCOL)
 
 
-def unpack(data: bytes | memoryview, call: Call) -> Outcome:
+def unpack(data: bytes | memoryview, call: Call) -> Outcome:  # noqa: PLR0911  # one for each kind
     """The outcome of ``call``. Never raises."""
+    if data == _PACKED_NONE:
+        return OK_NONE
     try:
         packed = pickle.loads(data)  # noqa: S301  # from our own worker
     except BaseException as error:  # noqa: BLE001  # a user's __setstate__ may raise anything

@@ -45,7 +45,7 @@ from ..crossing import label, pack_call, text_of, unpack
 from .ahead import LOOK_SECONDS, PATIENCE, Ahead
 from .member import Worker, answer, crash, said, told
 from .spawn import see_off, start
-from .wire import ASKED, DONE, LEAVE, QUICK, READY, SAID, SERIAL, UNFIT, frame
+from .wire import ASKED, ENDS, LEAVE, QUICK, READY, SAID, SERIAL, UNFIT, frame
 
 if TYPE_CHECKING:
     import asyncio
@@ -300,7 +300,7 @@ class Crew:
 
     def _understand(self, worker: Worker, kind: int, serial: int, body: memoryview) -> None:
         call = worker.calls.get(serial)
-        if kind in {QUICK, DONE}:
+        if kind in ENDS:
             if call is not None:
                 self._done(worker, serial, unpack(body, call), quick=kind == QUICK)
         elif kind == SAID:

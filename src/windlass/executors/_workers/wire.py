@@ -40,6 +40,7 @@ SAID = 13  #  (kind, payload), pickled, for ``Call.heard``
 ASKED = 14  # the same, and the reply is waited for
 DONE = 15  #  the packed outcome
 QUICK = 16  # the packed outcome of a call that took no longer than ``QUICK_SECONDS``
+ENDS = frozenset({DONE, QUICK})
 
 QUICK_SECONDS = 0.000_125
 

@@ -204,6 +204,7 @@ BEGIN_AT = {
     "wait_for_a_probe_that_is_gone": 1552,
     "let_them_wait_who_would_rather_fail": 1353,
     "favour_for_ever": 494,
+    "keep_waiting_who_is_waited_for": 10801,
     "begin_whatever_run_it_was": 403,
     "take_it_for_one_that_is_at_its_gates": 494,
 }

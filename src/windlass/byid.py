@@ -188,7 +188,8 @@ class ById:
             priority=priority, executor=executor, parent=parent, key=key,
         )  # fmt: skip
         most = None if limit is None else require_count("limit", limit)
-        return self._runtime.infos(wanted, most)
+        ended = status is None or not TERMINAL.isdisjoint(_statuses(status))
+        return self._runtime.infos(wanted, most, ended=ended)
 
     def cancel_all(self, **filters: Any) -> int:
         """Cancel all tasks that fit the filters of ``list_tasks``; returns how many."""

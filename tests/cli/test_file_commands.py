@@ -31,6 +31,7 @@ async def combine(*parts):
 
 @task(on_crash="fail")
 async def charge(seconds=1000):
+    current_task().progress(0.5, "half of it")
     print("charged", flush=True)
     await asyncio.sleep(seconds)
 
@@ -329,6 +330,18 @@ def test_what_is_cancelled_and_retried_while_a_program_runs(led):
     assert asked(folder, "vacuum", "jobs.db")["after"] > 0
 
 
+def test_how_far_a_task_is_that_runs(led):
+    folder, program = led
+    progress = {one["id"]: one["progress"] for one in asked(folder, "ls", "jobs.db")}
+    assert progress["running"] == asked(folder, "show", "jobs.db", "running")["progress"] == 0.5
+    assert "running  " in windlass("ls", "jobs.db", cwd=folder).stdout
+    assert "50% half of it" in windlass("show", "jobs.db", "running", cwd=folder).stdout
+    program.kill()
+    program.wait()
+    assert asked(folder, "show", "jobs.db", "running")["progress"] == 0.0
+    assert asked(folder, "doctor", "jobs.db")["leader"]["seen"].count("T") == 1
+
+
 def test_a_program_that_does_not_answer(led):
     folder, program = led
     program.send_signal(signal.SIGSTOP)
@@ -339,7 +352,11 @@ def test_a_program_that_does_not_answer(led):
     examined = asked(folder, "doctor", "jobs.db", "--quick")
     assert examined["requests"] == {"cancel": 1}
     lock = folder / "jobs.db.lock"
-    os.utime(lock, (lock.stat().st_mtime - 60,) * 2)
+    (folder / "now").touch()
+    now = (folder / "now").stat().st_mtime
+    os.utime(lock, (now - 6,) * 2)
+    assert "no sign of life" in windlass("doctor", "jobs.db", "--quick", cwd=folder).stdout
+    os.utime(lock, (now - 60,) * 2)
     examined = windlass("doctor", "jobs.db", cwd=folder)
     assert examined.returncode == 1
     assert "has given no sign of life for" in examined.stdout

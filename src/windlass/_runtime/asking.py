@@ -60,9 +60,14 @@ class Asking(Parts):
             info = TaskInfo.of(job, self.wall_offset())
         return self._as_it_runs([info])[0]
 
-    def infos(self, wanted: Callable[[Task], bool], limit: int | None = None) -> list[TaskInfo]:
-        """Pictures of the jobs that are wanted, in the order they were submitted."""
-        stored = self.durable.infos(wanted) if self.durable is not None else []
+    def infos(
+        self, wanted: Callable[[Task], bool], limit: int | None = None, *, ended: bool = True
+    ) -> list[TaskInfo]:
+        """Pictures of the jobs that are wanted, in the order they were submitted.
+
+        Unless they may have ``ended``, none of those that only a file knows is looked at.
+        """
+        stored = self.durable.infos(wanted, ended=ended) if self.durable is not None else []
         with self.lock:
             offset = self.wall_offset()
             found = (task for task in self.engine.tasks.values() if wanted(task))

@@ -339,11 +339,11 @@ class Durable:
         runtime.pump.wake()
         return True
 
-    def infos(self, wanted: Callable[[Task], bool]) -> list[TaskInfo]:
+    def infos(self, wanted: Callable[[Task], bool], *, ended: bool) -> list[TaskInfo]:
         """Pictures of the jobs that only the store knows, the oldest first."""
         runtime, found = self._runtime, list[TaskInfo]()
         offset, before = runtime.wall_offset(), None
-        while page := self.store.finished(before, _PAGE):
+        while ended and (page := self.store.finished(before, _PAGE)):
             before = page[-1].seq
             for row in page:
                 if row.id not in runtime.engine.tasks and wanted(job := self.reader.read(row)):

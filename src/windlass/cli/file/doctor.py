@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from windlass.observe import FileState, TaskFile
 
 _SILENT = 10.0  # seconds, after which a leader is replaced
+_QUIET = 5.0  # seconds; usually it is heard of every two
 _MUCH = 2**20
 _SIGNS = {"well": ("✔", "green"), "note": ("●", "blue"), "ill": ("✘", "bold red")}
 
@@ -53,12 +54,13 @@ def doctor(
     ill = any(finding.kind == "ill" for finding in findings)
     if as_text:
         leader = state.leader
+        seen = leader.seen.isoformat() if leader is not None and leader.seen is not None else None
         show_json(
             {
                 "path": state.path,
                 "schema": state.schema,
                 "epoch": state.epoch,
-                "leader": leader and {**leader._asdict(), "seen": str(leader.seen)},
+                "leader": leader and {**leader._asdict(), "seen": seen},
                 "requests": dict(state.requests),
                 "lacking": dict(state.lacking),
                 "findings": [finding._asdict() for finding in findings],
@@ -123,6 +125,12 @@ def _leader(state: FileState, now: datetime) -> Iterator[Finding]:
             f"{who} leads, and has given no sign of life for {lasting(silent)}",
             "it is stopped, or its machine is overloaded: let it go on (kill -CONT), or end it. "
             "Another program that has the file open takes over by itself",
+        )
+    elif silent > _QUIET:
+        yield Finding(
+            "note",
+            f"{who} leads, and has given no sign of life for {lasting(silent)}",
+            f"if it stays silent for {_SILENT:.0f} s, another program that has the file open leads",
         )
     else:
         yield Finding("well", f"{who} leads; last sign of life {lasting(max(0.0, silent))} ago")

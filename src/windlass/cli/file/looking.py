@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,10 +19,13 @@ from .page import as_json, lines_of, page_of, traceback_of
 from .words import lasting, size
 
 if TYPE_CHECKING:
-    from windlass import Metrics
+    from collections.abc import Generator
+
+    from windlass import Metrics, TaskInfo
     from windlass.observe import FileState, Statistics, TaskFile
 
 _MOST = 50
+_SPEAKS = 5.0  # seconds since its last sign of life within which a leader is asked
 _SPANS = {60: "minute", 3_600: "hour", 86_400: "day"}
 
 
@@ -44,7 +49,8 @@ def list_tasks(
     """List the tasks in a file, the newest last.
 
     Changes nothing, and needs none of the program's functions: tags and an owner that only the
-    function's decorator names are in the program, and not in the file.
+    function's decorator names are in the program, and not in the file. A program that runs them is
+    asked how far they are.
     """
     with looking_at(file, "ls") as tasks:
         found = tasks.list_tasks(
@@ -52,6 +58,7 @@ def list_tasks(
         )
         more = bool(limit) and len(found) > limit
         found = found[1:] if more else found
+        found = _as_they_run(tasks, found)
         if as_text:
             show_json([as_json(info) for info in found])
             return
@@ -72,7 +79,8 @@ def show_task(
 ) -> None:
     """Show one task: where it stands and why, its attempts, its log, and its error.
 
-    Changes nothing. The exit code is 1 if there is no such task.
+    Changes nothing. A program that runs it is asked how far it is. The exit code is 1 if there is
+    no such task.
     """
     with looking_at(file, "show") as tasks:
         info = tasks.get_task(id)
@@ -83,6 +91,7 @@ def show_task(
                 file=sys.stderr,
             )
             raise typer.Exit(NOT_DONE)
+        [info] = _as_they_run(tasks, [info])
         if as_text:
             found = traceback_of(tasks.get_task_error(id))
             log = [line._asdict() for line in tasks.get_task_log(id)]
@@ -173,12 +182,39 @@ def _asked(tasks: TaskFile) -> tuple[Metrics | None, str]:
     """What the program that leads says of itself; or why it does not, if there is one."""
     if not tasks.is_led:
         return None, ""
+    try:
+        with _client(tasks) as manager:
+            return manager.get_metrics(), ""
+    except StoreError as error:
+        return None, error.message
+
+
+def _as_they_run(tasks: TaskFile, found: list[TaskInfo]) -> list[TaskInfo]:
+    """What was ``found``, with how far it is where that is known: in the program that leads."""
+    leader = tasks.state().leader
+    if leader is None or not leader.alive or leader.seen is None:
+        return found
+    if (tasks.now - leader.seen).total_seconds() > _SPEAKS:
+        return found
+    if all(info.status is not TaskStatus.RUNNING for info in found):
+        return found
+    with suppress(StoreError), _client(tasks) as manager:
+        running = {info.id: info for info in manager.list_tasks(status=TaskStatus.RUNNING)}
+        return [
+            replace(info, progress=running[info.id].progress, message=running[info.id].message)
+            if info.id in running and info.status is TaskStatus.RUNNING
+            else info
+            for info in found
+        ]
+    return found
+
+
+@contextmanager
+def _client(tasks: TaskFile) -> Generator[TaskManager]:
     manager = TaskManager(tasks.path, role="client", watchdog=None)
     try:
         manager.start().result()
-        return manager.get_metrics(), ""
-    except StoreError as error:
-        return None, error.message
+        yield manager
     finally:
         manager.stop().result()
 

@@ -191,7 +191,8 @@ def _what(info: TaskInfo) -> str:
     said = f"{info.progress:.0%} {info.message}".strip() if info.progress else info.message
     if info.attempts:
         past = info.attempts[-1]
-        said = f"{past.ended} {past.number}: {first_line(past.error)} {said}".strip()
+        error = f", {first_line(past.error)}" if past.error is not None else ""
+        said = f"{said}  (attempt {past.number}: {past.ended}{error})".strip()
     return said
 
 

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from windlass.ports import Batch, Row, Update
+from windlass.ports import Batch, Update
 from windlass.stores.sqlite import SqliteStore
 
 from .case import Case
@@ -23,11 +23,12 @@ from .stopwatch import Sample, Stopwatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from windlass.ports import Fresh
     from windlass.stores.connections import Durability
 
 GROUP, LARGE_GROUP = 100, 500
 IN_FLIGHT = 1_000  # tasks between the insert of one and its update
-CALL, OPTIONS, RESULT = b"a" * 20, b"o" * 20, b"r" * 10
+CALL, RESULT = b"a" * 20, b"r" * 10
 
 
 def in_store(durability: Durability, size: int = GROUP) -> Callable[[int], Sample]:
@@ -56,27 +57,24 @@ def opened(durability: Durability) -> Generator[tuple[SqliteStore, int]]:
 
 def a_batch(first: int, size: int, count: int) -> Batch:
     batch = Batch()
-    batch.inserts = [a_row(seq) for seq in range(first, min(first + size, count))]
-    batch.updates = [
-        Update("completed", 1.7e9, 1.7e9 + seq, 1, None, RESULT, seq)
+    batch.fresh = [a_task(seq) for seq in range(first, min(first + size, count))]
+    batch.updates = {
+        seq: Update("completed", 1.7e9, 1.7e9 + seq, 1, None, RESULT)
         for seq in range(max(0, first - IN_FLIGHT), first - IN_FLIGHT + size)
-    ]
+    }
     return batch
 
 
-def a_row(seq: int) -> Row:
-    return Row(
-        seq, f"1f2e3d-{seq}", "bench.noop", "pending", None, 1.7e9, None, None,
-        0, CALL, OPTIONS, None, None,
-    )  # fmt: skip
+def a_task(seq: int) -> Fresh:
+    return seq, f"1f2e3d-{seq}", "bench.noop", 1.7e9, CALL
 
 
 def in_plain_table(count: int) -> Sample:
     batches = [a_batch(first, GROUP, count) for first in range(0, count + IN_FLIGHT, GROUP)]
     written = [
         (
-            [(row.seq, row.status, row.call, None) for row in batch.inserts],
-            [(update.status, update.outcome, update.seq) for update in batch.updates],
+            [(seq, "pending", call, None) for seq, _, _, _, call in batch.fresh],
+            [(update.status, update.outcome, seq) for seq, update in batch.updates.items()],
         )
         for batch in batches
     ]
@@ -104,7 +102,7 @@ def one_at_a_time(count: int) -> Sample:
     with opened("full") as (store, epoch):
         batches = [Batch() for _ in range(count)]
         for seq, batch in enumerate(batches):
-            batch.inserts = [a_row(seq)]
+            batch.fresh = [a_task(seq)]
         with Stopwatch() as watch:
             for batch in batches:
                 store.commit(epoch, batch)

@@ -6,7 +6,7 @@ executor, of ours or of yours, must pass.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import asyncio
@@ -279,8 +279,15 @@ class Row(NamedTuple):
     """Its result or its error, once it has ended."""
 
 
+Fresh: TypeAlias = tuple[int, str, str, float, bytes]
+"""A new task of which no more is to be said: seq, id, function, created_at and call of its Row."""
+
+
 class Update(NamedTuple):
-    """What can change of a Row; without ``ended_at``, its end stays as it is, and its outcome."""
+    """What can change of a Row; without ``ended_at``, its end stays as it is, and its outcome.
+
+    Tasks that began or ended at the same time, and alike, share one.
+    """
 
     status: str
     started_at: float | None
@@ -288,7 +295,6 @@ class Update(NamedTuple):
     run: int
     notes: bytes | None
     outcome: bytes | None
-    seq: int
 
 
 class Line(NamedTuple):
@@ -306,15 +312,17 @@ class Batch:
     """Everything that one commit writes, all or nothing."""
 
     __slots__ = (
-        "checkpoints", "deletes", "functions", "handled", "inserts", "lines", "news", "steps",
-        "trims", "updates",
+        "checkpoints", "deletes", "fresh", "functions", "handled", "inserts", "lines", "news",
+        "steps", "trims", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.fresh: list[Fresh] = []
+        """New tasks that are PENDING, with neither key nor options: most are. Written first."""
         self.inserts: list[Row] = []
-        """New tasks; one with a known ``seq`` takes the place of what was there (a retry)."""
-        self.updates: list[Update] = []
-        """Of each task one at most, also of those that are new."""
+        """Other new tasks; one with a known ``seq`` takes the place of what was there (a retry)."""
+        self.updates: dict[int, Update] = {}
+        """By the ``seq`` of the task, which may be new as well."""
         self.deletes: list[int] = []
         """The tasks to forget, by ``seq``, with their steps, checkpoints and lines."""
         self.functions: list[tuple[str, bytes]] = []
@@ -331,6 +339,14 @@ class Batch:
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in self.__slots__)
+
+    def rows(self) -> list[Row]:
+        """All the tasks that are new, or take the place of others."""
+        fresh = (
+            Row(seq, id, function, "pending", None, at, None, None, 0, call, b"", None, None)
+            for seq, id, function, at, call in self.fresh
+        )
+        return [*fresh, *self.inserts]
 
 
 class Request(NamedTuple):

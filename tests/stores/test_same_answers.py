@@ -47,18 +47,21 @@ ROWS = SEQS.flatmap(
     )
 )
 UPDATES = st.builds(
-    lambda seq, standing, outcome: Update(standing[0], 2.0, standing[1], 2, None, outcome, seq),
-    SEQS,
+    lambda standing, notes, outcome: Update(*standing[:1], 2.0, *standing[1:], 2, notes, outcome),
     STANDINGS,
     st.none() | BYTES,
+    st.none() | BYTES,
 )
+FRESH = st.builds(lambda seq, call: (seq, f"t{seq}", "m.f", 1.0, call), SEQS, BYTES)
 
 
 @st.composite
 def batches(draw):
     batch = Batch()
     batch.inserts = draw(st.lists(ROWS, max_size=3))
-    batch.updates = draw(st.lists(UPDATES, max_size=3, unique_by=lambda update: update.seq))
+    batch.fresh = draw(st.lists(FRESH, max_size=2))
+    shared = dict.fromkeys(draw(st.lists(SEQS, max_size=4)), draw(UPDATES))
+    batch.updates = shared | draw(st.dictionaries(SEQS, UPDATES, max_size=3))
     batch.deletes = draw(st.lists(SEQS, max_size=2))
     batch.checkpoints = draw(st.lists(st.tuples(SEQS, BYTES), max_size=2))
     batch.steps = draw(st.lists(st.tuples(SEQS, NAMES, BYTES), max_size=2))

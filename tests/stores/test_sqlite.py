@@ -22,7 +22,7 @@ from windlass.errors import (
 )
 from windlass.stores import schema
 from windlass.stores.sqlite import SqliteStore
-from windlass.testing.contracts.stores import batch, row, update
+from windlass.testing.contracts.stores import batch, row, updates
 
 
 @pytest.fixture
@@ -262,9 +262,7 @@ def read_everything(file):
     try:
         store.open()
         found = [*store.unfinished(), *store.finished()]
-        store.commit(
-            store.take_lead(), batch(updates=[update(n, "completed") for n in range(2_000)])
-        )
+        store.commit(store.take_lead(), batch(updates=updates(range(2_000), "completed")))
         return found
     finally:
         store.close()
@@ -486,7 +484,7 @@ def test_a_read_only_folder(made_read_only):
 COMMITTING = """
 import sys
 from windlass.stores.sqlite import SqliteStore
-from windlass.testing.contracts.stores import batch, row, update
+from windlass.testing.contracts.stores import batch, row, updates
 
 file, durability = sys.argv[1:]
 store = SqliteStore(file, durability=durability)
@@ -497,7 +495,7 @@ while True:
     seqs = range(number * 50, number * 50 + 50)
     store.commit(epoch, batch(
         inserts=[row(seq, call=bytes(seq % 300)) for seq in seqs],
-        updates=[update(seq - 50, "completed") for seq in seqs],
+        updates=updates((seq - 50 for seq in seqs), "completed"),
         deletes=[seq - 500 for seq in seqs],
         news=str(number).encode(),
     ))

@@ -35,6 +35,7 @@ from .._core.change import GateChange, Moves
 from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch
 from .functions import function_of
+from .records import is_untouched
 from .refusals import leave_out
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from .._core.states import TaskStatus
     from .._core.task import Task
-    from ..ports import Line, Row, Store, Update
+    from ..ports import Fresh, Line, Row, Store, Update
     from .desk import Desk
     from .job import Job
     from .log_lines import LogBook
@@ -63,12 +64,13 @@ class Entry:
     """What one turn has to write, and what is to be done when that is safe."""
 
     __slots__ = (
-        "checkpoints", "deletes", "ended", "functions", "handled", "inserts", "lines", "moves",
-        "new", "news", "promises", "renewed", "runs", "steps", "stops", "trims", "updates",
+        "checkpoints", "deletes", "ended", "fresh", "functions", "handled", "inserts", "lines",
+        "moves", "new", "news", "promises", "renewed", "runs", "steps", "stops", "trims", "updates",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.moves = Moves([], [], [], [])
+        self.fresh: dict[int, Fresh] = {}
         self.inserts: dict[int, Row] = {}
         self.updates: dict[int, Update] = {}
         self.new: list[StoredJob] = []
@@ -94,9 +96,9 @@ class Entry:
 
     def __bool__(self) -> bool:
         return bool(
-            self.inserts or self.updates or self.moves or self.moves.circuits or self.promises
-            or self.runs or self.stops or self.checkpoints or self.steps or self.lines
-            or self.deletes or self.handled or self.news
+            self.fresh or self.inserts or self.updates or self.moves or self.moves.circuits
+            or self.promises or self.runs or self.stops or self.checkpoints or self.steps
+            or self.lines or self.deletes or self.handled or self.news
         )  # fmt: skip
 
 
@@ -157,7 +159,7 @@ class Journal:
             entry.news += [self._records.news(move, offset) for move in moves]
             entry.news += [[*GateChange.of(move, offset)] for move in moves.circuits]
         new: list[StoredJob] = []
-        update, updates = self._records.update, entry.updates
+        changed: list[StoredJob] = []
         job: StoredJob
         for job in _changed(moves):  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
             if job.seq < 0:
@@ -165,14 +167,16 @@ class Journal:
             if job.outcome is not None:
                 entry.ended.append(job)
             if job.seq and job.packed is None:
-                updates[job.seq] = update(job, offset)
+                changed.append(job)
             else:
                 new.append(job)
+        entry.updates |= self._records.updates(changed, offset)
         # Moves come by kinds; the store keeps the order in which tasks were submitted. One that was
         # retried before it was ever written is written once, as it is now, or refused with that.
         latest = {job.id: job for job in new}
-        for job in sorted(latest.values(), key=_created):
-            self.note(job, offset, entry)
+        in_order = sorted(latest.values(), key=_created)
+        changed = [job for job in in_order if self._insert(job, offset, entry)]
+        entry.updates |= self._records.updates(changed, offset)
         for job in new if len(latest) < len(new) else ():
             if not job.seq:
                 job.seq = latest[job.id].seq
@@ -181,24 +185,29 @@ class Journal:
             self.log_book.hand_over(entry, self._records.line, all_of_them=not self._waiting)
         return entry
 
-    def note(self, job: StoredJob, offset: float, entry: Entry | None = None) -> None:
-        """Have ``job`` written as it stands, with ``entry`` or the upcoming one."""
-        if entry is None:
-            entry = self._next
-        if job.seq and job.packed is None:
-            entry.updates[job.seq] = self._records.update(job, offset)
-            return
-        if not job.seq:
+    def note(self, job: StoredJob, offset: float) -> None:
+        """Have ``job`` written as it stands, with the upcoming entry."""
+        if (job.seq and job.packed is None) or self._insert(job, offset, self._next):
+            self._next.updates |= self._records.updates([job], offset)
+
+    def _insert(self, job: StoredJob, offset: float, entry: Entry) -> bool:
+        """Have a new or renewed ``job`` written; True if that does not say how it stands."""
+        if job.function not in self._introduced:
+            self._introduce(job.function, entry)
+        if job.seq:
+            entry.renewed.append(job)
+            entry.updates.pop(job.seq, None)  # how it ended before
+        else:
             self._seq += 1
             job.seq = self._seq
             entry.new.append(job)
-        else:
-            entry.renewed.append(job)
-        if job.function not in self._introduced:
-            self._introduce(job.function, entry)
+            if (fresh := self._records.fresh(job, offset)) is not None:
+                entry.fresh[job.seq] = fresh
+                job.packed = None
+                return not is_untouched(job)
         entry.inserts[job.seq] = self._records.row(job, offset)
-        entry.updates.pop(job.seq, None)  # how it ended before it was retried
         job.packed = None
+        return False
 
     def forget(self, seqs: Iterable[int]) -> None:
         """Have the tasks with these numbers deleted."""
@@ -352,6 +361,7 @@ class Journal:
             refused = [job for job in entry.new if job not in self.pledged]
             entry.new = [job for job in entry.new if job in self.pledged]
             for job in refused:
+                entry.fresh.pop(job.seq, None)
                 entry.inserts.pop(job.seq, None)
                 self.refused.append((job, error))
         self._wake()
@@ -364,6 +374,7 @@ class Journal:
         for entry in entries:
             for seq in updates.keys() & entry.inserts.keys():
                 del updates[seq]  # it was retried, and begins anew
+            batch.fresh += entry.fresh.values()
             inserts |= entry.inserts
             updates |= entry.updates
             batch.functions += entry.functions
@@ -375,7 +386,7 @@ class Journal:
             batch.handled += entry.handled
         if news := [item for entry in entries for item in entry.news]:
             batch.news = self._records.packed_news(news)
-        batch.inserts, batch.updates = [*inserts.values()], [*updates.values()]
+        batch.inserts, batch.updates = [*inserts.values()], updates
         return batch
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.change import Change
 from .._core.outcome import OK_NONE, Cancelled, Err, Lost, Ok
+from .._core.states import PENDING
 from ..errors import NotDurableError, SerializationError
 from ..ports import Line, Row, Update
 from .arguments import filled
@@ -23,12 +24,19 @@ from .handle import Output, TaskHandle
 from .stored_job import StoredJob
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .._core.change import Transition
     from .._core.outcome import Outcome
-    from ..ports import Codec
+    from ..ports import Codec, Fresh
     from .functions import Registry
     from .log_lines import LogLine
     from .runtime import Runtime
+
+
+def is_untouched(job: StoredJob) -> bool:
+    """Whether nothing has happened to a new job but that it came in."""
+    return job.status is PENDING and not (job.run or job.held or job.due or job.notes)
 
 
 class Records:
@@ -77,32 +85,55 @@ class Records:
             lambda value: _reference(value, job),
         )
 
+    def fresh(self, job: StoredJob, offset: float) -> Fresh | None:
+        """A new job without key and options, which most have not; how it stands, is not said."""
+        notes = job.notes
+        if (
+            job.packed is None
+            or job.recipe.asks is None
+            or job.recipe.asks
+            or job.dependencies
+            or job.source is not None
+            or (notes is not None and (notes.key is not None or notes.parent is not None))
+        ):
+            return None
+        return job.seq, job.id, job.function, job.created_at + offset, job.packed
+
     def row(self, job: StoredJob, offset: float) -> Row:
         """All of ``job`` as it stands; ``offset`` turns its times into wall times."""
         call = job.packed if job.packed is not None else self.call(job)
         key = job.notes.key if job.notes is not None else None
-        status, started_at, ended_at, run, notes, outcome, seq = self._standing(job, offset)
+        status, started_at, ended_at, run, notes, outcome = self._standing(job, offset)
         return Row(
-            seq, job.id, job.function, status, key, job.created_at + offset, started_at, ended_at,
-            run, call, self._options(job), notes, outcome,
+            job.seq, job.id, job.function, status, key, job.created_at + offset, started_at,
+            ended_at, run, call, self._options(job), notes, outcome,
         )  # fmt: skip
 
-    def update(self, job: StoredJob, offset: float) -> Update:
-        """What may have changed of ``job``."""
-        return Update(*self._standing(job, offset))
+    def updates(self, jobs: Iterable[StoredJob], offset: float) -> dict[int, Update]:
+        """What may have changed of ``jobs``, by their numbers; those that stand alike share it."""
+        updates: dict[int, Update] = {}
+        update: Any = ()
+        for job in jobs:
+            standing = self._standing(job, offset)
+            if standing != update:
+                update = Update._make(standing)
+            updates[job.seq] = update
+        return updates
 
     def _standing(self, job: StoredJob, offset: float) -> tuple[Any, ...]:
-        ended_at = packed = None
-        if job.outcome is not None:
-            ended_at, packed = job.ended_at + offset, self._outcome_of(job, job.outcome)
+        outcome, ended_at, packed, notes = job.outcome, None, None, None
+        if outcome is not None:
+            ended_at = job.ended_at + offset
+            packed = self._nothing if outcome is OK_NONE else self._outcome_of(job, outcome)
+        if job.notes is not None or job.held or job.due:
+            notes = self._notes(job, offset)
         return (
             job.status._value_,  # what ``value`` takes ten times as long to find
             job.started_at + offset if job.started_at else None,
             ended_at,
             job.run,
-            self._notes(job, offset) if job.notes or job.held or job.due else None,
+            notes,
             packed,
-            job.seq,
         )
 
     def own_options(self, function: str) -> bytes | None:
@@ -151,6 +182,8 @@ class Records:
             known = known_by(job.function, self._registry)
             base = known.spec if known is not None else None
             options = job.recipe.asks = options_of(job.spec, base)
+        elif not (options or notes or job.dependencies):
+            return b""  # as most have it
         if job.dependencies:
             options = {**options, "after": [other.id for other in job.dependencies]}
         if notes is not None and notes.parent is not None:
@@ -177,8 +210,6 @@ class Records:
         return self._codec.encode(noted) if noted else None
 
     def _outcome_of(self, job: StoredJob, outcome: Outcome) -> bytes:
-        if outcome is OK_NONE:
-            return self._nothing
         if isinstance(outcome, Lost):
             return self._codec.encode(["lost", outcome.value])
         if isinstance(outcome, Ok):

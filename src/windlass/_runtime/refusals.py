@@ -31,7 +31,7 @@ def leave_out(
 ) -> bool:
     """Take out of ``entries`` what ``error`` is about; False if it is about none of it."""
     part, seq = error.details.get("refused", ("", 0))
-    if part == "inserts":
+    if part in {"fresh", "inserts"}:
         refused = [job for entry in entries for job in entry.new if job.seq == seq]
         if refused or seq in journal.never:
             # Who was retried meanwhile takes the place of what never was, and never is either.
@@ -49,6 +49,7 @@ def _forget(entries: Sequence[Entry], seq: int) -> None:
     """Take out all that is said of a task."""
     for entry in entries:
         entry.new = [job for job in entry.new if job.seq != seq]
+        entry.fresh.pop(seq, None)
         entry.inserts.pop(seq, None)
         entry.updates.pop(seq, None)
 

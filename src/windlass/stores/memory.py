@@ -70,14 +70,18 @@ class MemoryStore:
             # In the order in which the other stores write; the first deletes make room for ids.
             for seq in batch.deletes:
                 self._put(seq, None, replaced)
+            rows = batch.rows()
+            for row in rows[: len(batch.fresh)]:
+                self._refuse_known(row)
+                self._put(row.seq, row, replaced)
             for row in batch.inserts:
                 self._put(row.seq, row, replaced)
-            for update in batch.updates:
-                if old := self._tasks.get(update.seq):
+            for seq, update in batch.updates.items():
+                if old := self._tasks.get(seq):
                     changes = update._asdict()
                     if update.ended_at is None:
                         del changes["ended_at"], changes["outcome"]
-                    self._put(old.seq, old._replace(**changes), replaced)
+                    self._put(seq, old._replace(**changes), replaced)
             for seq in batch.deletes:
                 self._put(seq, None, replaced)
         except StoreError:
@@ -87,7 +91,11 @@ class MemoryStore:
                 if was is not None:
                     self._tasks[seq], self._seqs[was.id] = was, seq
             raise
-        self._last_seq = max([self._last_seq, *(row.seq for row in batch.inserts)])
+        self._last_seq = max([self._last_seq, *(row.seq for row in rows)])
+
+    def _refuse_known(self, fresh: Row) -> None:
+        if fresh.seq in self._tasks:
+            raise StoreError(f"there is a task {fresh.seq} already: nothing was stored")
 
     def _put(self, seq: int, row: Row | None, replaced: dict[int, Row | None]) -> None:
         old = self._take_out(seq)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-_ROW = re.compile(r"(?<=VALUES )\([?, ]+\)")
+_ROW = re.compile(r"(?<=VALUES )\([^()]+\)")
 _FOLDER = files(__name__.rpartition(".")[0]) / "sql"
 
 

@@ -35,7 +35,7 @@ from .schema import read_state, statement
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 _PAGE = 1_000  # rows that are in memory at once while all are read
@@ -47,6 +47,10 @@ _PAGES_GIVEN_BACK = 1_000  # at a time, so that commits come in between
 _AT_ONCE = (64, 16, 4, 1)
 _INSERT_TASKS = {rows: statement("insert_tasks", rows) for rows in _AT_ONCE}
 _END_TASKS = {rows: statement("end_tasks", rows) for rows in _AT_ONCE}
+# What is the same of most tasks is not bound but written out, and bytes are bound as bytearrays:
+# for each None and each bytes Python looks for an adapter, which takes longer than SQLite does.
+_INSERT_FRESH_TASKS = {rows: statement("insert_fresh_tasks", rows) for rows in _AT_ONCE}
+_END_PLAIN_TASKS = {rows: statement("end_plain_tasks", rows) for rows in _AT_ONCE}
 _UPDATE_TASKS = statement("update_tasks")
 _DELETES = (
     statement("delete_task"),
@@ -310,11 +314,16 @@ class _UndoError(Exception):
 
 def _pieces(batch: Batch) -> Iterator[tuple[str, int, Batch]]:
     """What ``batch`` writes of tasks, one thing after the other: the part, the task, the thing."""
-    for part in ("inserts", "updates", "checkpoints", "steps", "lines"):
-        for item in getattr(batch, part):
+    for part in ("fresh", "inserts", "updates", "checkpoints", "steps", "lines"):
+        items = getattr(batch, part)
+        for item in items:
             piece = Batch()
-            setattr(piece, part, [item])
-            yield part, item.seq if part == "updates" else item[0], piece
+            if part == "updates":
+                piece.updates, seq = {item: items[item]}, item
+            else:
+                setattr(piece, part, [item])
+                seq = item[0]
+            yield part, seq, piece
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
@@ -322,10 +331,11 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     # Deletes come first, so that an id may be used again at once, and once more for what was never
     # seen by anybody: inserted and deleted in the same batch.
     _delete(connection, batch.deletes)
+    fresh = [(*said, bytearray(call)) for *said, call in batch.fresh]
+    _write_rows(connection, _INSERT_FRESH_TASKS, fresh)
     _write_rows(connection, _INSERT_TASKS, batch.inserts)
-    many(_UPDATE_TASKS, _spans(row for row in batch.updates if row.ended_at is None))
-    _write_rows(connection, _END_TASKS, [row for row in batch.updates if row.ended_at is not None])
-    if batch.inserts:
+    _update(connection, batch.updates)
+    if batch.fresh or batch.inserts:
         _delete(connection, batch.deletes)
     many(_INSERT_FUNCTION, batch.functions)
     many(_INSERT_CHECKPOINT, batch.checkpoints)
@@ -340,17 +350,37 @@ def _write(connection: sqlite3.Connection, batch: Batch) -> None:
         connection.execute(_DELETE_OLD_NEWS, (NEWS_KEPT,))
 
 
-def _spans(updates: Iterable[Update]) -> list[list[Any]]:
-    """Updates that are alike, of tasks that follow each other, as one: most tasks start so."""
-    spans: list[list[Any]] = []
-    alike, last = None, 0
-    for status, started_at, _, run, notes, _, seq in updates:
-        change = (status, started_at, run, notes)
-        if change == alike and seq == last + 1:
-            spans[-1][-1] = seq
+def _update(connection: sqlite3.Connection, updates: Mapping[int, Update]) -> None:
+    """Write what has changed; what the ends of most tasks have in common is not bound."""
+    on: list[tuple[Any, ...]] = []
+    plain: list[tuple[Any, ...]] = []
+    others: list[tuple[Any, ...]] = []
+    for (status, started_at, ended_at, run, notes, outcome), first, last in _spans(updates):
+        if ended_at is None:
+            on.append((status, started_at, run, notes, first, last))
+        elif notes is None and outcome is not None:
+            what = bytearray(outcome)
+            plain.append((status, started_at, ended_at, run, what, first, last))
         else:
-            spans.append([*change, seq, seq])
-        alike, last = change, seq
+            others.append((status, started_at, ended_at, run, notes, outcome, first, last))
+    connection.executemany(_UPDATE_TASKS, on)
+    _write_rows(connection, _END_PLAIN_TASKS, plain)
+    _write_rows(connection, _END_TASKS, others)
+
+
+def _spans(updates: Mapping[int, Update]) -> list[tuple[Update, int, int]]:
+    """The updates, each with the first and the last of the tasks in a row that share it."""
+    spans: list[tuple[Update, int, int]] = []
+    shared, first, last = None, 0, 0
+    for seq, update in updates.items():
+        if update is shared and seq == last + 1:
+            last = seq
+            continue
+        if shared is not None:
+            spans.append((shared, first, last))
+        shared, first, last = update, seq, seq
+    if shared is not None:
+        spans.append((shared, first, last))
     return spans
 
 

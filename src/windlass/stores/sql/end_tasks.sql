@@ -1,5 +1,5 @@
-WITH new (status, started_at, ended_at, run, notes, outcome, seq) AS (
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+WITH new (status, started_at, ended_at, run, notes, outcome, first, last) AS (
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 )
 UPDATE windlass_tasks
 SET
@@ -10,4 +10,4 @@ SET
     notes = new.notes,
     outcome = new.outcome
 FROM new
-WHERE windlass_tasks.seq = new.seq
+WHERE seq BETWEEN new.first AND new.last

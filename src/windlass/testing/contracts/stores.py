@@ -25,7 +25,7 @@ from ...errors import StoreError, StoreFencedError
 from ...ports import Batch, Line, Row, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from ...ports import Store
@@ -43,10 +43,14 @@ def row(seq: int, status: str = "pending", **fields: Any) -> Row:
     return plain._replace(**fields)
 
 
-def update(seq: int, status: str, run: int = 1, outcome: bytes | None = None) -> Update:
-    """A change of the task ``seq``."""
-    ended = float(seq) if status in _ENDED else None
-    return Update(status, 2.5, ended, run, None, outcome, seq)
+def updates(
+    seqs: Iterable[int], status: str, run: int = 1, outcome: bytes | None = None
+) -> dict[int, Update]:
+    """Changes of the tasks ``seqs``, each of which ends at a time of its own."""
+    return {
+        seq: Update(status, 2.5, float(seq) if status in _ENDED else None, run, None, outcome)
+        for seq in seqs
+    }
 
 
 def batch(**fields: Any) -> Batch:
@@ -128,8 +132,8 @@ class StoreContract:
     ) -> None:
         """And nothing else, neither of this task nor of another."""
         commit(inserts=[row(1, key="k"), row(2)])
-        commit(updates=[update(1, "running")])
-        commit(updates=[update(1, "completed", 2, b"3")])
+        commit(updates=updates([1], "running"))
+        commit(updates=updates([1], "completed", 2, b"3"))
         changed = row(1, "completed", key="k", started_at=2.5, run=2, outcome=b"3")
         assert store.rows(["t-1", "t-2"]) == {"t-1": changed, "t-2": row(2)}
 
@@ -139,10 +143,41 @@ class StoreContract:
         """As when a task is submitted and starts while the last commit is under way."""
         commit(
             inserts=[row(seq) for seq in range(100)],
-            updates=[update(seq, "running") for seq in range(90)],
+            updates=updates(range(90), "running"),
         )
-        commit(updates=[update(seq, "completed") for seq in range(80)])
+        commit(updates=updates(range(80), "completed"))
         assert store.counts() == {"completed": 80, "running": 10, "pending": 10}
+
+    def test_tasks_may_share_an_update(self, store: Store, commit: Callable[..., None]) -> None:
+        """Which says nothing of those between them."""
+        commit(fresh=[(seq, f"t-{seq}", "m.f", 1.5, b"()") for seq in range(10)])
+        began = Update("running", 2.5, None, 1, None, None)
+        ended = Update("completed", 2.5, 3.5, 1, None, b"3")
+        commit(updates=dict.fromkeys((1, 2, 3, 5, 9, 7, 8, 12), began))
+        commit(updates=dict.fromkeys((2, 3, 9), ended) | dict.fromkeys((4, 5, 0, 12), ended))
+        found = list(store.unfinished())
+        assert [task.seq for task in found] == [1, 6, 7, 8]
+        assert [task.seq for task in found if task.started_at == 2.5] == [1, 7, 8]
+        assert [task.seq for task in store.finished()] == [9, 5, 4, 3, 2, 0]
+        assert all(task.outcome == b"3" for task in store.finished())
+
+    def test_what_is_fresh_is_as_if_written_at_length(
+        self, store: Store, commit: Callable[..., None]
+    ) -> None:
+        """And may begin, end, be put off and be forgotten in the batch that it comes in."""
+        seqs = range(1, 200)
+        commit(
+            fresh=[(seq, f"t-{seq}", "m.f", 1.5, bytes(seq)) for seq in seqs],
+            updates=updates([1], "running") | updates([2], "failed", outcome=b"e"),
+            deletes=[3],
+        )
+        found = [row(seq, call=bytes(seq), options=b"") for seq in seqs]
+        found[0] = found[0]._replace(status="running", started_at=2.5, run=1)
+        del found[1:3]
+        assert list(store.unfinished()) == found
+        ended = row(2, "failed", call=bytes(2), options=b"", started_at=2.5, run=1, outcome=b"e")
+        assert store.finished() == [ended]
+        assert store.last_seq() == 199
 
     def test_without_an_end_an_update_leaves_the_end_as_it_is(
         self, store: Store, commit: Callable[..., None]
@@ -150,8 +185,8 @@ class StoreContract:
         """So what has ended cannot be running, whoever says so."""
         commit(inserts=[row(1, "completed", outcome=b"3"), row(2)])
         with pytest.raises(StoreError):
-            commit(updates=[update(1, "running")])
-        commit(updates=[update(2, "running", outcome=b"not yet")])
+            commit(updates=updates([1], "running"))
+        commit(updates=updates([2], "running", outcome=b"not yet"))
         assert store.rows(["t-1"]) == {"t-1": row(1, "completed", outcome=b"3")}
         assert store.rows(["t-2"])["t-2"].outcome is None
 
@@ -179,7 +214,7 @@ class StoreContract:
     ) -> None:
         """Nothing is kept of a task that is not there, to come back with the next one."""
         late: dict[str, Any] = {
-            "updates": [update(1, "completed")],
+            "updates": updates([1], "completed"),
             "steps": [(1, "a", b"1")],
             "checkpoints": [(1, b"1")],
             "lines": [Line(1, 0.0, "log", "text")],
@@ -230,11 +265,12 @@ class StoreContract:
         "wrong",
         [
             {"inserts": [row(3), row(4, id="t-1")]},
+            {"fresh": [(3, "t-3", "m.f", 1.5, b""), (4, "t-1", "m.f", 1.5, b"")]},
             {"inserts": [row(3), row(4, "unheard of")]},
             {"inserts": [row(3), row(4, "completed", ended_at=None)]},
-            {"inserts": [row(3)], "updates": [Update("running", 1.0, 1.0, 1, None, None, 2)]},
+            {"inserts": [row(3)], "updates": {2: Update("running", 1.0, 1.0, 1, None, None)}},
         ],
-        ids=["id twice", "no status", "ended at no time", "running and ended"],
+        ids=["id twice", "fresh id twice", "no status", "ended at no time", "running and ended"],
     )
     def test_what_cannot_be_is_refused(
         self, store: Store, commit: Callable[..., None], wrong: dict[str, Any]
@@ -273,7 +309,7 @@ class StoreContract:
         for reader in readers:
             reader.start()
         for _ in range(20):
-            commit(updates=[update(seq, "completed") for seq in range(20)])
+            commit(updates=updates(range(20), "completed"))
             commit(inserts=[row(seq, "running") for seq in range(20)])  # once more, by hand
         over.set()
         for reader in readers:
@@ -288,11 +324,11 @@ class StoreContract:
     ) -> None:
         """However many there are, and whatever is committed while they are read."""
         commit(inserts=[row(seq) for seq in range(_MANY, 0, -1)])
-        commit(updates=[update(seq, "completed") for seq in range(2, _MANY + 1, 2)])
+        commit(updates=updates(range(2, _MANY + 1, 2), "completed"))
         seqs: list[int] = []
         for task in store.unfinished():
             seqs.append(task.seq)
-            commit(updates=[update(task.seq, "running")] if task.seq % 100 == 1 else [])
+            commit(updates=updates([task.seq] if task.seq % 100 == 1 else [], "running"))
         assert seqs == list(range(1, _MANY + 1, 2))
 
     def test_finished_tasks_come_newest_first(

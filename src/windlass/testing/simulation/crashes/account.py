@@ -196,7 +196,7 @@ class Account:
 
     def could_not_store(self, batch: Batch) -> None:
         """There was no room; whoever is new in it is told that it never was."""
-        self.unstored.update(row.id for row in batch.inserts if row.id not in self.seqs)
+        self.unstored.update(row.id for row in batch.rows() if row.id not in self.seqs)
 
     def could_not_leave(self, requests: Sequence[tuple[str, bytes]]) -> None:
         """Nor was there room for what a client would have left."""
@@ -206,11 +206,13 @@ class Account:
         """The store has written ``batch``."""
         if epoch != self.epoch or self.epochs.get(life) != epoch:
             raise Broken(f"{life.name} has written under epoch {epoch}, and it is {self.epoch}")
-        changed = [(self.rows.get(row.seq), row) for row in batch.inserts]
+        changed = [(self.rows.get(row.seq), row) for row in batch.rows()]
         for old, row in changed:
             self._insert(old, row, batch.deletes)
         # One that was refused may be changed all the same, which changes nothing.
-        changed += [self._update(update) for update in batch.updates if update.seq in self.rows]
+        changed += [
+            self._update(seq, new) for seq, new in batch.updates.items() if seq in self.rows
+        ]
         for old, row in changed:
             self._follow(life, old, row)
         for row in forgetting.judge(self, batch.deletes):
@@ -249,12 +251,12 @@ class Account:
             raise Broken(f"{row.id} took the place of {old.id}, which is {old.status}")
         self.rows[row.seq], self.seqs[row.id] = row, row.seq
 
-    def _update(self, update: Update) -> tuple[Row | None, Row]:
-        old = self.rows[update.seq]
+    def _update(self, seq: int, update: Update) -> tuple[Row | None, Row]:
+        old = self.rows[seq]
         new = update._asdict()
         if update.ended_at is None:  # that it has not ended it need not say
             del new["ended_at"], new["outcome"]
-        row = self.rows[old.seq] = old._replace(**new)
+        row = self.rows[seq] = old._replace(**new)
         return old, row
 
     def _follow(self, life: Life, old: Row | None, row: Row) -> None:

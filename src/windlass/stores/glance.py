@@ -50,7 +50,10 @@ class Glance:
         how = "mode=ro" if any(path.exists() for path in beside) else "immutable=1"
         with explaining(self.path):
             connection = sqlite3.connect(
-                f"{Path(self.path).as_uri()}?{how}", _PATIENCE, isolation_level=None, uri=True
+                f"{Path(self.path).as_uri()}?{how}",
+                timeout=_PATIENCE,
+                isolation_level=None,
+                uri=True,
             )
             try:
                 yield connection

@@ -76,7 +76,7 @@ def lose_a_row(patch):
 
     def careless(self, entries):
         found = batch(self, entries)
-        found.fresh = found.fresh[1:]
+        found.fresh, found.inserts = found.fresh[1:], found.inserts[1:]
         return found
 
     patch.setattr(Journal, "_batch", careless)

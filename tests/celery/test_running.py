@@ -120,6 +120,16 @@ def test_options_that_celery_refuses_fail_the_task_at_once(manager, program):
     assert handles[1].result(LIMIT) == 1
 
 
+def test_an_option_that_looks_like_a_slip_is_refused(executor, manager, program):
+    for slip, meant in (("qeue", "queue"), ("patiense", "patience")):
+        with pytest.raises(TypeError, match=rf"no option '{slip}'. Did you mean '{meant}'\?"):
+            executor(**{slip: 1})
+    bad = program.add.options(metadata={"celery": {"prioriti": 1}})
+    with pytest.raises(TaskError, match=r"of add has no option 'prioriti'. Did you mean 'prio"):
+        manager.submit(bad, 1).result(LIMIT)
+    assert executor(MessageGroupId="1", queue="a").options == {"MessageGroupId": "1", "queue": "a"}
+
+
 def test_where_a_worker_raised_an_error_is_seen_by_whoever_prints_it(manager, program):
     with pytest.raises(TaskError) as caught:
         manager.submit(program.large, "wide").result(LIMIT)

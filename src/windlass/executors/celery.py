@@ -23,6 +23,7 @@ from ..errors import SerializationError, TaskError
 from ._celery.ear import Ear
 from ._celery.flights import Flight, Flights
 from ._celery.kinds import signature_in
+from ._celery.options import options_in, refuse_slips
 from ._celery.post import Post
 from ._celery.signatures import Signatures, why_not_signature
 from ._celery.wire import flight_of, news_of, opened_of
@@ -38,7 +39,6 @@ _LATENESS = 2.0
 """How much longer the engine waits for a stopped call than we do: the kill is a message as well."""
 _SOCKET_TIMEOUT = 5.0
 _UNNAMED_KEEP = 60.0
-_IN_METADATA = "celery"
 
 
 class CeleryExecutor:
@@ -66,6 +66,7 @@ class CeleryExecutor:
             raise TypeError(f"name= takes a text, not {name!r}")
         if name is not None and (not name or "/" in name):
             raise ValueError(f"name= takes a text without slashes, not {name!r}")
+        refuse_slips(options, "CeleryExecutor")
         require_seconds("grace", grace, zero=True)
         for what, seconds in (
             ("lease", lease),
@@ -164,7 +165,7 @@ class CeleryExecutor:
         """Write the letter of ``flight``, or note what its signature is given."""
         call = flight.call
         parcel: Any = call.parcel()
-        flight.options = _options_in(parcel.metadata, call)
+        flight.options = options_in(parcel.metadata, call)
         if (signature := signature_in(parcel.function)) is not None:
             flight.signed = True
             given = {"args": parcel.args, "kwargs": parcel.kwargs}
@@ -283,14 +284,3 @@ def _refusal(error: Exception, call: Call) -> TaskError:
     refusal = SerializationError(text, call.task_id)
     refusal.__cause__ = error
     return refusal
-
-
-def _options_in(metadata: Mapping[str, Any], call: Call) -> dict[str, Any]:
-    """Celery's own options that a task's metadata name."""
-    own = metadata.get(_IN_METADATA, {})
-    if not isinstance(own, dict) or not all(isinstance(name, str) for name in own):
-        raise TypeError(
-            f"metadata[{_IN_METADATA!r}] of {call.name} takes a dict of Celery's options, "
-            f"such as {{'queue': 'gpu'}}, not {own!r}"
-        )
-    return own

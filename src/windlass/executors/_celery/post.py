@@ -167,7 +167,8 @@ class Post:
             who = "Redis, through which tasks are heard of,"
         else:
             who = f"Celery's broker at {self._app.connection_for_write().as_uri()}"
-        return f"{who} cannot be reached: {error}"
+        why = str(error).rstrip(".")
+        return f"{who} cannot be reached: {why}"
 
     def _refuse(self, what: Any, error: BaseException) -> bool:
         """Nobody is away: it is this flight's own fault. Whether there are others in the batch."""
@@ -176,6 +177,8 @@ class Post:
             return False
         flight = what.popleft()
         text = f"{flight.label} cannot be sent to a worker: {error}"
+        if flight.options:
+            text += f". Celery's options for it are {flight.options!r}"
         refusal = TaskError(text, flight.call.task_id)
         refusal.__cause__ = error
         self._flights.end(flight.key, Err(refusal, raised=False))

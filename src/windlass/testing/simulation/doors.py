@@ -136,6 +136,7 @@ class Doors:
         self._all = {gate.name: Door(gate, world.now) for gate in world.setting.gates}
         self._parked: dict[str, dict[Task, int]] = {name: {} for name in self._all}
         """Who waited at each gate after the last step, and how often they had been turned away."""
+        self._lent_before = dict.fromkeys(self._all, 0)
         self._called: dict[Task, str] = {}
         self._runs: dict[Task, int] = {}
 
@@ -201,10 +202,13 @@ class Doors:
         behind = self._all[name].behind
         return sum(behind.get((task, task.run), 0) for task in self._world.lent)
 
-    def _goes_past(self, task: Task, other: Task, name: str) -> bool:
-        """Whether ``task`` is waited for, and ``other`` cannot pass before those who wait."""
+    def _goes_past(self, task: Task, other: Task, name: str, lent: int) -> bool:
+        """Whether ``task`` is waited for, and ``other`` cannot pass before those who wait.
+
+        These hold ``lent`` of the gate.
+        """
         awaited = task.notes is not None and task.notes.awaited
-        return awaited and not self._fits(name, other.spec.weight(name), self._lent(name))
+        return awaited and not self._fits(name, other.spec.weight(name), lent)
 
     def _ahead(self, task: Task, line: Iterable[Task], *, owned: bool) -> list[Task]:
         """``task``, and who may stand before it in its line: anybody, where there are owners."""
@@ -307,6 +311,7 @@ class Doors:
         """Nobody who waited at the gate before this step, and still does, comes before ``task``."""
         gate = self._world.engine.turnstiles.all[name]
         line = self._parked[name]
+        lent = max(self._lent(name), self._lent_before[name])  # a wait may just have ended
         owned = any(other.spec.owner is not None for other in (task, *line, *gate)) or gate.fair
         for other, turned_away in line.items():
             stayed = other.status is PENDING and other.noted.parked == name
@@ -315,7 +320,7 @@ class Doors:
             if other.spec.executor != task.spec.executor and (owned or not self._has_slot(other)):
                 continue  # it is the turn of another line; or it could not have made use of it
             if any(
-                self._goes_past(task, ahead, name)
+                self._goes_past(task, ahead, name, lent)
                 for ahead in self._ahead(other, line, owned=owned)
             ):
                 continue
@@ -369,6 +374,7 @@ class Doors:
         self._called = {}
         for name, gate in self._world.engine.turnstiles.all.items():
             self._parked[name] = {task: task.noted.turned_away for task in gate}
+            self._lent_before[name] = self._lent(name)
         for task in self._world.engine.tasks.values():
             if task.status is PENDING and task.notes is not None and task.notes.called:
                 self._called[task] = task.notes.called
@@ -398,7 +404,8 @@ class Doors:
 
     def _goes_on(self, task: Task, gate: Turnstile, heads: Sequence[Task]) -> None:
         """Somebody waits for ``task``: does it stand behind those who can only pass after him?"""
-        past = all(self._goes_past(task, head, gate.name) for head in heads)
+        lent = self._lent(gate.name)
+        past = all(self._goes_past(task, head, gate.name, lent) for head in heads)
         fits = self._fits(gate.name, task.spec.weight(gate.name), self._all[gate.name].held)
         able = self._has_slot(task) and not self._world.engine.paused and gate.slots is not None
         if past and fits and able and self._could_pass(task, gate):

@@ -22,7 +22,7 @@ class Suite(ExecutorContract):
 class TestSound(Suite):
     """It breaks nothing, to begin with."""
 
-    limit = 30.0
+    limit = 60.0
 
 
 class Reporting(ThreadExecutor):

@@ -71,7 +71,7 @@ class StoreContract:
     """
 
     shared = True
-    limit = 30.0
+    limit = 60.0
 
     def make_store(self, place: Path) -> Store:
         """A new store on what is in ``place``, not yet open."""

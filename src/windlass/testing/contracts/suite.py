@@ -29,7 +29,7 @@ class Suite:
     on_loop = False
     own_workers = True
     survives_crashes = True
-    limit = 30.0
+    limit = 60.0
 
     def make_executor(self) -> Executor:
         """A new executor, not yet open."""

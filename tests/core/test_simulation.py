@@ -205,6 +205,7 @@ BEGIN_AT = {
     "let_them_wait_who_would_rather_fail": 1353,
     "favour_for_ever": 494,
     "keep_waiting_who_is_waited_for": 10801,
+    "probe_though_it_waits": 377,
     "begin_whatever_run_it_was": 403,
     "take_it_for_one_that_is_at_its_gates": 494,
 }

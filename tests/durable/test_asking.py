@@ -17,6 +17,7 @@ from windlass import (
     ManagerClosedError,
     Rate,
     StoreError,
+    TaskCancellationError,
     TaskManager,
     TaskStatus,
     current_task,
@@ -283,3 +284,21 @@ async def test_what_failed_in_an_earlier_process_is_among_all_that_is_retried(jo
     hold.open()
     async with TaskManager(jobs) as tm:
         assert [await again for again in tm.retry_all()] == [None]
+
+
+@on_a_loop
+async def test_a_client_knows_what_it_has_left_and_nobody_has_taken_in(jobs):
+    async with TaskManager(jobs, role="client") as tm:
+        first = tm.submit(add, 1)
+        second = tm.submit(add.options(after=[first.id]), 2)
+        third = tm.submit(add.options(delay=60), 3)
+        await third.stored
+        assert tm.get_task_status(first.id) == "pending"
+        assert [info.id for info in tm.list_tasks()] == [first.id, second.id, third.id]
+        assert tm.cancel_task(third.id)
+        async with TaskManager(jobs):
+            assert [await first, await second] == [2, 3]
+            with pytest.raises(TaskCancellationError):
+                await third
+            assert await tm.submit(add.options(after=[first.id]), 4) == 5
+            assert len(tm.list_tasks()) == 4

@@ -227,7 +227,9 @@ class Durable:
         """A job that only the store knows: one that has ended, or, while we follow, any."""
         row = self.row(id)
         if row is None:
-            return None
+            left = self.mine.get(id) if self._runtime.follower is not None else None
+            # Left for whoever leads, who has not taken it in so far; what has ended is forgotten.
+            return left if left is not None and left.outcome is None else None
         job, runtime = self.reader.read(row), self._runtime
         if runtime.follower is not None:
             ours = self.mine.setdefault(id, job)
@@ -350,8 +352,12 @@ class Durable:
                     found.append(TaskInfo.of(job, offset))
         found.reverse()
         if runtime.follower is not None:
-            unfinished = (self.reader.read(row) for row in self.store.unfinished())
-            found += [TaskInfo.of(job, offset) for job in unfinished if wanted(job)]
+            unfinished = [self.reader.read(row) for row in self.store.unfinished()]
+            there = {job.id for job in unfinished}
+            ours = {job.id: job for job in runtime.follower.open_tasks if job.id not in there}
+            ended_since = self.store.rows([*ours])
+            left = [job for id, job in ours.items() if id not in ended_since]
+            found += [TaskInfo.of(job, offset) for job in (*unfinished, *left) if wanted(job)]
         return found
 
     def unfinished(self, wanted: Callable[[Task], bool]) -> Iterator[Job]:
@@ -482,6 +488,6 @@ def _disown() -> None:
     """In a forked child nothing can be stored: the threads that did are the parent's."""
     for durable in _opened:
         durable.journal.sick = StoreError(
-            "the file was opened before this process was forked, and is its parent's. Open a "
-            "manager of its own after the fork, or start processes with 'spawn'"
+            "the file was opened before this process was forked, and is its parent's. Open it only "
+            "after the fork, in each process for itself, or start processes with 'spawn'"
         )

@@ -52,12 +52,13 @@ def dependencies_of(
             continue
         if not isinstance(id, str):
             raise TypeError(f"after= takes handles and ids, not {id!r}")
-        if runtime.find(id) is None:
+        known = runtime.find(id)
+        if known is None:
             itself = ": a task cannot depend on itself" if id == job.id else ""
             raise TaskDependencyError(
                 f"{job.label} depends on {id!r}, which no task has as its id{itself}", job.id
             )
-        found[id] = tasks[id]
+        found[id] = known
     return tuple(found.values())
 
 

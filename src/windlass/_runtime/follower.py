@@ -112,6 +112,11 @@ class Follower:
         mine = self._take_lead is not None and self._open
         return not (self._outbox or mine)
 
+    @property
+    def open_tasks(self) -> list[StoredJob]:
+        """The tasks of this process that have not ended, as far as it knows."""
+        return list(self._open.values())
+
     # -- asking --------------------------------------------------------------------------------
 
     def submit(self, jobs: Iterable[StoredJob]) -> None:

@@ -86,6 +86,8 @@ async def test_enqueue_waits_for_room_at_the_gate_and_delays_nobody_elsewhere():
         assert await tm.gather(*handles) == [0, 2, 4, 6, 18]
         started = [tm._runtime.find(handle).started_at for handle in handles]
         assert started == sorted(started), "first come, first served"
+        gates = tm.get_metrics().gates.values()
+        assert [gate.refused for gate in gates] == [0, 0], "who waits is not refused"
 
 
 @on_a_loop

@@ -54,7 +54,11 @@ class Lobby:
         try:
             handle = self._runtime.submit_job(job)
         except QueueFullError as error:
-            return str(error.details.get("gate", _ANYWHERE))
+            line = str(error.details.get("gate", _ANYWHERE))
+            if line != _ANYWHERE:
+                with self._runtime.lock:  # it waits, and is not refused
+                    self._runtime.engine.turnstiles.all[line].refused -= 1
+            return line
         except BaseException as error:  # noqa: BLE001  # whoever waits is to hear of it
             stored.break_(error)
         else:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .member import Worker
 
-DEPTH = 8
+DEPTH = 16
 PROOF = 32
 LOOK_SECONDS = 0.002
 PATIENCE = 4

@@ -42,7 +42,7 @@ DONE = 15  #  the packed outcome
 QUICK = 16  # the packed outcome of a call that took no longer than ``QUICK_SECONDS``
 ENDS = frozenset({DONE, QUICK})
 
-QUICK_SECONDS = 0.000_125
+QUICK_SECONDS = 0.000_06
 
 
 def frame(kind: int, serial: int = 0, body: bytes = b"") -> bytes:

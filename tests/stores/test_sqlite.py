@@ -211,7 +211,7 @@ def test_many_may_open_a_new_file_at_once(file):
     errors = []
 
     def open_it():
-        store = SqliteStore(file, patience=20)
+        store = SqliteStore(file, patience=60)
         together.wait(60)
         try:
             store.open()
@@ -306,7 +306,7 @@ def test_somebody_elses_long_transaction(file, store):
 
 
 def test_writers_wait_for_each_other(file):
-    leader, client = SqliteStore(file, patience=20), SqliteStore(file, patience=20)
+    leader, client = SqliteStore(file, patience=60), SqliteStore(file, patience=20)
     leader.open()
     client.open()
     epoch = leader.take_lead()

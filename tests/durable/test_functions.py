@@ -223,7 +223,7 @@ async def test_a_renamed_function_is_known_by_its_alias(jobs):
 
 
 @on_a_loop
-async def test_a_changed_signature_fails_the_task_and_names_both(jobs):
+async def test_a_changed_signature_fails_the_task_and_names_both(jobs, caplog):
     @task(id="changed")
     async def before(path, depth):
         return path
@@ -240,6 +240,7 @@ async def test_a_changed_signature_fails_the_task_and_names_both(jobs):
         with pytest.raises(SerializationError, match=r"another version.*changed.*'depth'"):
             await tm.get_handle(handle.id)
         assert tm.get_task_status(dependent.id) == "failed"
+    assert "failed (cannot run)" in caplog.text
     forget("changed")
 
 

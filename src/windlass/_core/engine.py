@@ -154,7 +154,8 @@ class Engine(Lifecycle):
         task.queued_at = now  # they are in line in this order, whatever else there is about them
         self._admit(task, None, now, "recovered")
         if verdict is not None and task.status not in TERMINAL:
-            self._finish(task, FAILED, verdict, now, "crashed")
+            cause = "crashed" if verdict.crashed else "cannot run"
+            self._finish(task, FAILED, verdict, now, cause)
 
     def remember(self, task: Task) -> None:
         """Take in a task that has ended long ago, for those who ask about it."""

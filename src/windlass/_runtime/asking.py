@@ -191,6 +191,11 @@ class Asking(Parts):
         if self.follower is not None and isinstance(job, StoredJob) and job.outcome is None:
             return self.follower.explain(job)
         if job.status is PENDING and self.durable is not None and isinstance(job, StoredJob):
+            if job.id not in self.engine.tasks:
+                return (
+                    "written in a transaction: it comes in when that is committed, and never was "
+                    "if it is rolled back"
+                )
             lacks = self.durable.reader.lacking(job)
             if lacks is not None:
                 return f"waiting for a program that has {lacks}: this one has not"

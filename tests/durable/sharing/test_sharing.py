@@ -145,4 +145,5 @@ async def test_a_task_within_a_transaction_is_there_with_it_or_not_at_all(tmp_pa
             assert await handle == 2
         assert not never.done()
         assert tm.get_task(never.id) is None
+        assert tm.explain(never).startswith("written in a transaction: it comes in when that is")
     assert (tmp_path / "log").read_text() == "2\n"

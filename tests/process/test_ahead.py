@@ -17,7 +17,7 @@ from office import heard, on_a_loop, opened
 
 from windlass import TaskManager, TaskStatus
 from windlass._core.outcome import Cancelled, Ok, Unbegun
-from windlass.executors._workers import crew
+from windlass.executors._workers import ahead, crew
 from windlass.executors._workers.ahead import DEPTH
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
@@ -285,8 +285,10 @@ async def test_what_does_not_run_is_not_shown_as_running_for_long(gates, trace):
 
 @pytest.mark.parametrize("seed", range(3))
 @on_a_loop
-async def test_whatever_happens_each_task_runs_once(trace, seed):
+async def test_whatever_happens_each_task_runs_once(trace, seed, monkeypatch):
     """Quick tasks, slow ones and some that take their worker with them, cancelled at random."""
+    monkeypatch.setattr(ahead, "PROOF", 2)
+    monkeypatch.setattr(crew, "PATIENCE", 0)
     chance = random.Random(seed)
     kinds = [chores.append] * 60 + [chores.append_slowly] * 2 + [chores.append_and_die]
     async with TaskManager(processes=2) as tm:

@@ -21,7 +21,7 @@ class PastAttempt(NamedTuple):
     started_at: datetime
     ended_at: datetime
     ended: str
-    """`failed`, `timed out`, `crashed`, `snoozed`, or what cancelled it."""
+    """`failed`, `timed out`, `crashed`, `snoozed`, `taken back`, or what cancelled it."""
     error: BaseException | None
 
 

@@ -149,6 +149,15 @@ def test_waiting_for_another_task_while_it_runs():
     )
 
 
+def test_waiting_for_something_else_than_a_task():
+    room = Room()
+    task = room.running("a", executor="async")
+    room.engine.waits.begin(task, ())
+    assert room.why(task) == (
+        "running for 0.00 s; it waits for its manager, for room in a queue for instance"
+    )
+
+
 def test_waiting_for_dependencies():
     room = Room()
     tasks = [room.add(id, executor="external") for id in "abcde"]

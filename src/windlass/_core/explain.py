@@ -69,8 +69,10 @@ class Explanation:
         open_ones = [target for target in targets if target.status not in TERMINAL]
         if open_ones:
             text += "; it waits for " + self._list(open_ones)
-        elif not self._engine.waits.holds_slot(task):
+        elif targets or self._engine.waits.is_over(task):
             text += "; what it waited for is there, it is in line for a slot"
+        elif not self._engine.waits.holds_slot(task):
+            text += "; it waits for its manager, for room in a queue for instance"
         return text
 
     def _waiting(self, task: Task) -> str:

@@ -109,6 +109,10 @@ class Waits:
         """What ``task`` waits for."""
         return [target for wait in self._targets.get(task, ()) for target in wait]
 
+    def is_over(self, task: Task) -> bool:
+        """Whether all waits of ``task`` are over, and it is in line for a slot."""
+        return task in self._returning
+
     def _settle(self, waiter: Task, pool: Pool) -> None:
         self.lent.discard(waiter)
         self._slots.turnstiles.lend(waiter, -1)

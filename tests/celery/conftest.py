@@ -11,42 +11,14 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
-from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
+from redis_fixtures import *  # noqa: F403  # fixtures are found by their names
+from redis_server import RedisServer
 
 from windlass.testing.contracts.gate import Gate
 
 _HERE = Path(__file__).parent
 _READY = " ready."
 _PATIENCE = 60
-
-
-@pytest.fixture(scope="session")
-def redis_program() -> str:
-    pytest.importorskip("celery", reason="needs Celery: pip install 'windlass[celery]'")
-    pytest.importorskip("redis", reason="needs the Redis client: pip install 'windlass[celery]'")
-    program = find_redis_server()
-    if program is None:
-        pytest.skip(HOW_TO_GET_ONE)
-    return program
-
-
-@pytest.fixture(scope="session")
-def newsroom(redis_program, tmp_path_factory):
-    """The example of a cluster, on its way, and the folder it runs in."""
-    folder = tmp_path_factory.mktemp("newsroom")
-    command = [sys.executable, _HERE.parents[1] / "examples" / "cluster" / "run.py"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes) as running:
-        yield running, folder
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _what_waits_is_begun_first(request):
-    """The longest example takes half a minute, mostly of waiting: it runs beside the rest."""
-    if any("newsroom" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("newsroom")
 
 
 @pytest.fixture
@@ -136,6 +108,7 @@ class Worker:
 @pytest.fixture(scope="session")
 def server(redis_program, tmp_path_factory):
     """The server that most tests share."""
+    pytest.importorskip("celery", reason="needs Celery: pip install 'windlass[celery]'")
     server = RedisServer(redis_program, tmp_path_factory.mktemp("redis"), durable=False)
     server.start()
     os.environ["WINDLASS_TEST_REDIS"] = server.url

@@ -14,7 +14,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from redis_server import RedisServer
 
 from windlass.observe import TaskFile
 
@@ -57,15 +56,6 @@ class Program:
             self._log.close()
             assert self._process.stdin is not None
             self._process.stdin.close()
-
-
-@pytest.fixture
-def mortal(redis_program, tmp_path):
-    server = RedisServer(redis_program, tmp_path / "redis")
-    (tmp_path / "redis").mkdir()
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.mark.timeout(3 * LIMIT + 10 * KILLS)

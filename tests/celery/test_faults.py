@@ -10,7 +10,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from redis_server import RedisServer
 
 from windlass import TaskCrashedError, TaskError, TaskManager
 
@@ -241,14 +240,14 @@ def test_no_broker(program, server, beside):
             manager.submit(program.add, 1).result(LIMIT)
 
 
-def test_a_wrong_password_is_told_at_once(program, own_server):
+def test_a_wrong_password_is_told_at_once(program, mortal):
     import redis
 
     from windlass.celery import CeleryExecutor
 
-    with redis.Redis(port=own_server.port) as client:
+    with redis.Redis(port=mortal.port) as client:
         client.config_set("requirepass", "right")
-    url = f"redis://:wrong@127.0.0.1:{own_server.port}/0"
+    url = f"redis://:wrong@127.0.0.1:{mortal.port}/0"
     with (
         TaskManager(executors={"celery": CeleryExecutor(app_at(url))}) as manager,
         pytest.raises(TaskError, match="could not be handed over") as caught,
@@ -281,35 +280,29 @@ def test_without_the_client_of_redis_the_remedy_is_named(program, monkeypatch):
 # -- Redis itself ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def own_server(redis_program, tmp_path):
-    server = RedisServer(redis_program, tmp_path, durable=True)
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.mark.parametrize("emptied", [False, True])
-def test_redis_is_restarted(program, own_server, own_worker, gate, emptied, tmp_path):
+def test_redis_is_restarted(program, mortal, own_worker, gate, emptied, tmp_path):
     """With its data, or without: nothing is lost, whatever becomes of the worker.
 
     Celery's worker does not always survive it, so there is another, as there is in life.
     """
     from windlass.celery import CeleryExecutor
 
-    executor = CeleryExecutor(app_at(own_server.url), lease=5.0)
-    own_worker("-c", "1", address=own_server.url)
+    executor = CeleryExecutor(app_at(mortal.url), lease=5.0)
+    own_worker("-c", "1", address=mortal.url)
     with TaskManager(executors={"celery": executor}) as manager:
         runs, waits = (manager.submit(program.visit_and_tell, gate.address) for _ in range(2))
         visitor, *_ = arrival(gate)
         in_the_air(manager, 2)
-        own_server.kill()
+        mortal.kill()
         if emptied:
-            for kept in tmp_path.glob("appendonly*"):  # a folder; of older servers a file
+            for kept in (tmp_path / "redis").glob(
+                "appendonly*"
+            ):  # a folder; of older servers a file
                 shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
-        own_server.start()
+        mortal.start()
         visitor.let_go()
-        own_worker("-c", "1", address=own_server.url)
+        own_worker("-c", "1", address=mortal.url)
         let_everybody_in(gate, runs, waits)
         assert (runs.result(0)[0], waits.result(0)[0]) == ("!", "!")
         assert manager._runtime.engine.stale_reports == 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
+from redis_fixtures import *  # noqa: F403  # fixtures are found by their names
 
 _PROGRAM = Path(__file__).parent / "agent_program.py"
 
@@ -34,33 +34,6 @@ def no_threads_left() -> Iterator[None]:
         assert not thread.is_alive(), thread
 
 
-@pytest.fixture(scope="session")
-def redis_program() -> str:
-    pytest.importorskip("redis", reason="needs the Redis client: pip install 'windlass[redis]'")
-    program = find_redis_server()
-    if program is None:
-        pytest.skip(HOW_TO_GET_ONE)
-    return program
-
-
-@pytest.fixture(scope="session")
-def standing_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
-    server = RedisServer(redis_program, tmp_path_factory.mktemp("redis"), durable=False)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def server(standing_server) -> RedisServer:
-    """A server that many tests share, empty."""
-    import redis
-
-    with redis.Redis(port=standing_server.port) as client:
-        client.flushall()
-    return standing_server
-
-
 @pytest.fixture
 def redis_client(server) -> Iterator[object]:
     """Redis as those see it who know nothing of Windlass."""
@@ -68,15 +41,6 @@ def redis_client(server) -> Iterator[object]:
 
     with redis.Redis(port=server.port, decode_responses=True) as client:
         yield client
-
-
-@pytest.fixture
-def mortal(redis_program, tmp_path) -> Iterator[RedisServer]:
-    """A server of one's own, to be killed; what it has confirmed is on disk."""
-    server = RedisServer(redis_program, tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 class Consumer:

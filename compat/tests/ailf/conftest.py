@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from redis_server import HOW_TO_GET_ONE, RedisServer, find_redis_server
+from redis_fixtures import *  # noqa: F403  # fixtures are found by their names
+from redis_server import RedisServer
 from windlass.testing import VirtualClock, VirtualLoop
 
 
@@ -50,42 +51,10 @@ def no_threads_left():
 # -- Redis -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def redis_program() -> str:
-    pytest.importorskip("redis", reason="pip install redis")
-    program = find_redis_server()
-    if program is None:
-        pytest.skip(HOW_TO_GET_ONE)
-    return program
-
-
-@pytest.fixture(scope="session")
-def standing_server(redis_program, tmp_path_factory) -> Iterator[RedisServer]:
-    server = RedisServer(redis_program, tmp_path_factory.mktemp("redis"), durable=False)
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def server(standing_server) -> RedisServer:
-    """A server that many tests share, empty."""
-    import redis
-
-    with redis.Redis(port=standing_server.port) as client:
-        client.flushall()
-    return standing_server
-
-
-@pytest.fixture
-def own_server(redis_program, tmp_path) -> Iterator[RedisServer]:
+def own_server(mortal) -> RedisServer:
     """A server to be killed: what it has confirmed is on disk."""
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    server = RedisServer(redis_program, folder)
-    server.start()
-    yield server
-    server.kill()
+    return mortal
 
 
 @pytest.fixture

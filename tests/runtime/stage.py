@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import windlass
+from windlass import current_task
 from windlass.testing import VirtualClock
 
 SOON = 60
@@ -82,6 +83,20 @@ class Door:
     async def came(self, count=1):
         for _ in range(count):
             await asyncio.wait_for(self._came.acquire(), SOON)
+
+
+def hangs_at_first(gate):
+    """A function whose first attempt hangs at ``gate``, and the numbers of those that began."""
+    attempts = []
+
+    def work():
+        attempt = current_task().attempt
+        attempts.append(attempt)
+        if attempt == 1:
+            gate()
+        return attempt
+
+    return work, attempts
 
 
 class Told(VirtualClock):

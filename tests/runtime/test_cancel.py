@@ -15,7 +15,7 @@ from windlass import (
     task,
 )
 
-from .stage import SOON, Door, Gate, Told, double, double_async, forever, on_a_loop
+from .stage import SOON, Door, Gate, Told, double, double_async, forever, hangs_at_first, on_a_loop
 
 
 @on_a_loop
@@ -235,14 +235,7 @@ async def test_beyond_their_bound_abandoned_threads_take_the_place_of_others(cap
 
 @on_a_loop
 async def test_a_retry_waits_until_the_thread_of_the_last_attempt_has_left(gate):
-    attempts = []
-
-    def work():
-        attempts.append(current_task().attempt)
-        if len(attempts) == 1:
-            gate()
-        return current_task().attempt
-
+    work, attempts = hangs_at_first(gate)
     clock = Told()
     async with TaskManager(clock=clock, watchdog=None) as tm:
         handle = tm.submit(task(work, timeout=3600, retry=Retry(retries=1, delay=0)))
@@ -260,14 +253,7 @@ async def test_a_retry_waits_until_the_thread_of_the_last_attempt_has_left(gate)
 
 @on_a_loop
 async def test_a_retry_that_may_overlap_does_not_wait(gate):
-    attempts = []
-
-    def work():
-        attempts.append(current_task().attempt)
-        if len(attempts) == 1:
-            gate()
-        return current_task().attempt
-
+    work, _ = hangs_at_first(gate)
     clock = Told()
     async with TaskManager(clock=clock, watchdog=None) as tm:
         retry = Retry(retries=1, delay=0, overlap=True)

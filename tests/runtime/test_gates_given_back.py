@@ -22,7 +22,7 @@ from windlass import (
     task,
 )
 
-from .stage import Door, Told, double, double_async, fail, forever, on_a_loop
+from .stage import Door, Told, double, double_async, fail, forever, hangs_at_first, on_a_loop
 from .stays import Pipes, die, stay
 
 LOCK = Gate("lock", slots=1)
@@ -229,14 +229,7 @@ async def _until(changes, task_id):
 
 @on_a_loop
 async def test_a_retry_waits_until_the_last_attempt_has_left_its_gate(gate):
-    at_once = []
-
-    def work():
-        at_once.append(current_task().attempt)
-        if len(at_once) == 1:
-            gate()
-        return at_once
-
+    work, attempts = hangs_at_first(gate)
     clock = Told()
     async with TaskManager(gates=[Gate("lock", slots=2)], clock=clock, watchdog=None) as tm:
         changes = tm.changes()
@@ -251,19 +244,14 @@ async def test_a_retry_waits_until_the_last_attempt_has_left_its_gate(gate):
         assert tm.gate("lock").held == 2
         assert "waiting for the thread of its last attempt to leave" in handle.explain()
         gate.open()
-        assert await handle == [1, 2]
+        assert await handle == 2
+        assert attempts == [1, 2]
         assert nothing_is_held(tm)
 
 
 @on_a_loop
 async def test_one_that_may_overlap_waits_for_the_gate_itself(gate):
-    attempts = []
-
-    def work():
-        attempts.append(current_task().attempt)
-        if len(attempts) == 1:
-            gate()
-
+    work, attempts = hangs_at_first(gate)
     clock = Told()
     async with TaskManager(gates=[LOCK], clock=clock, watchdog=None) as tm:
         changes = tm.changes()

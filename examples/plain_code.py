@@ -22,11 +22,11 @@ def main() -> None:
         print(tm.submit(greet, "plain code").result(timeout=5))
 
         # Waiting can end before the task does, and leaves it alone.
-        slow = tm.submit(time.sleep, 0.2)
+        slow = tm.submit(time.sleep, 1)
         try:
             slow.result(timeout=0.01)
         except TimeoutError:
-            print("not yet:", slow.status)
+            print("not yet:", slow.done())
 
         squares = tm.map(square, range(5))
         print(sorted(done.result() for done in tm.as_completed(squares)))

@@ -28,7 +28,7 @@ async def main() -> None:
 
         endless = tm.submit(copy, 1_000_000)
         await asyncio.sleep(0.2)
-        print("under way:", 0 < endless.progress < 1)
+        print("under way:", endless.progress < 1)
         print("cancelled:", endless.cancel())
         try:
             await endless

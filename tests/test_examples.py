@@ -59,7 +59,7 @@ EXPECTED = {
     "plain_code": """
         144
         hello, plain code
-        not yet: running
+        not yet: False
         [0, 1, 4, 9, 16]
         [36, 49]
         all done: completed

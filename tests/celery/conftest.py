@@ -6,19 +6,36 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import TextIO
 
 import pytest
+from celery_worker import Worker
 from redis_fixtures import *  # noqa: F403  # fixtures are found by their names
 from redis_server import RedisServer
 
 from windlass.testing.contracts.gate import Gate
 
-_HERE = Path(__file__).parent
-_READY = " ready."
+_EXAMPLES = Path(__file__).parents[2] / "examples"
 _PATIENCE = 60
+
+
+@pytest.fixture(scope="session")
+def newsroom(redis_program, tmp_path_factory):
+    """The example of a cluster, on its way, and the folder it runs in."""
+    folder = tmp_path_factory.mktemp("newsroom")
+    command = [sys.executable, _EXAMPLES / "cluster" / "run.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes) as running:
+        yield running, folder
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_waits_is_begun_first(request):
+    """The longest example takes half a minute, mostly of waiting: it runs beside the rest."""
+    if any("newsroom" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        request.getfixturevalue("newsroom")
 
 
 @pytest.fixture
@@ -27,82 +44,6 @@ def gate():
     gate = Gate(_PATIENCE)
     yield gate
     gate.close()
-
-
-class Worker:
-    """A Celery worker, with child processes, started as its documentation says."""
-
-    def __init__(
-        self, address: str, *options: str, program: str = "far_program", broker: str = ""
-    ) -> None:
-        celery = str(Path(sys.executable).with_name("celery"))
-        path = os.pathsep.join([str(_HERE), os.environ.get("PYTHONPATH", "")])
-        self.process = subprocess.Popen(
-            [celery, "-A", program, "worker", "--without-mingle", "-l", "INFO", *options],
-            env={
-                **os.environ,
-                "WINDLASS_TEST_REDIS": address,
-                "WINDLASS_TEST_BROKER": broker or address,
-                "PYTHONPATH": path,
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.lines: list[str] = []
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if _READY in line:
-                break
-        else:
-            raise RuntimeError("the worker did not start:\n" + "".join(self.lines))
-        self._more = threading.Condition()
-        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,))
-        self._reader.start()  # or the pipe would be full, and the worker stand still
-
-    def _read(self, stream: TextIO) -> None:
-        for line in stream:
-            with self._more:
-                self.lines.append(line)
-                self._more.notify_all()
-
-    def says(self, text: str) -> str:
-        """Wait until it has written a line with ``text``; the line."""
-
-        def found() -> list[str]:
-            return [line for line in self.lines if text in line]
-
-        with self._more:
-            assert self._more.wait_for(found, _PATIENCE), self.lines[-20:]
-            return found()[-1]
-
-    def kill(self) -> None:
-        """Kill the main process, and it alone, without a word."""
-        self.process.kill()
-        self._bury()
-
-    def kill_all(self) -> None:
-        """Kill it and its children at the same moment, as a power cut does."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self._bury()
-
-    def stop(self) -> None:
-        """End it and its children, in whatever state they are: a good-bye would take seconds."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self._bury()
-
-    def _bury(self) -> None:
-        self.process.wait(_PATIENCE)
-        assert self.process.stderr is not None
-        if self.process.stderr.closed:
-            return
-        self._reader.join(_PATIENCE)
-        self.process.stderr.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,12 @@ from time import monotonic  # noqa: TID251  # the network is real
 
 import pytest
 from cable import Cable
+from celery_worker import Worker
 from rabbit_server import HOW_TO_GET_ONE, RabbitServer, find_rabbit_server
 from test_faults import LIMIT, Told, arrival, in_the_air, let_everybody_in
 
 from windlass import TaskError, TaskManager
+from windlass.testing import ExecutorContract
 
 SECONDS = 2.0
 
@@ -131,3 +133,26 @@ def test_a_wrong_password_is_told_at_once(managed, program, rabbit):
     with pytest.raises(TaskError, match=r"could not be handed over: .*ACCESS_REFUSED") as caught:
         manager.submit(program.add, 1).result(LIMIT)
     assert "wrong@" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def workers(server, rabbit):
+    worker = Worker(server.url, "-c", "4", "-n", "rabbit@here", broker=rabbit.url)
+    yield worker
+    worker.stop()
+
+
+class TestRabbit(ExecutorContract):
+    """The contract of executors, with four processes."""
+
+    own_workers = False
+
+    @pytest.fixture
+    def executor(self, program, server, rabbit, workers):
+        from celery import Celery
+
+        from windlass.celery import CeleryExecutor
+
+        app = Celery("far", broker=rabbit.url, backend=server.url)
+        yield CeleryExecutor(app, slots=4)
+        app.close()

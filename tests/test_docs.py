@@ -48,7 +48,7 @@ def has_anchor(page, anchor):
 
 def run_snippets(page, *options):
     command = [sys.executable, *options, DOCS / "run.py", page]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def runs(request):
     pool.shutdown(cancel_futures=True)
 
 
+@pytest.mark.timeout(300)  # some pages start pytest several times
 @pytest.mark.parametrize(
     "page", [page for page in TEXTS if "```python" in page.read_text("utf-8")], ids=by_name
 )

@@ -16,7 +16,7 @@ def bench(*arguments):
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=140,
     ).stdout
 
 

@@ -11,14 +11,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(250)
 def test_a_limit_that_finds_itself_does_nearly_as_well_as_the_best_one():
     done = subprocess.run(
         [sys.executable, "-m", "bench.adaptive", "--quick"],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -115,9 +115,8 @@ class Listener:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        stopping = self.stop(wait=error is None)
         try:
-            stopping.result()
+            self.stop(wait=error is None).result()
         except KeyboardInterrupt:
             self.stop(wait=False).result()
             raise

@@ -621,6 +621,22 @@ def test_why_a_task_waits_at_a_gate():
     assert room.why(heavy) == alone
 
 
+def test_why_a_task_waits_for_those_who_wait():
+    """The gate was made narrower meanwhile: that nobody will leave is for people to see."""
+    room = room_with(Gate("gpu", slots=2))
+    parent = add(room, "parent", "gpu")
+    room.take()
+    child = add(room, "child", "gpu", due=5.0)
+    room.engine.waits.begin(parent, (child,))
+    gate = room.engine.turnstiles.all["gpu"]
+    room.engine.turnstiles.change(gate, room.now, slots=1)
+    room.later(5.0)
+    assert room.take() == []
+    assert room.why(child) == (
+        "1st in line at gate `gpu`, 1 of 1 taken, 1 by tasks that wait for others"
+    )
+
+
 def test_a_task_that_is_first_and_kept_back_for_another_is_explained_as_well():
     room = room_with(Gate("api"), Gate("gpu", slots=1))
     add(room, "g", "gpu")

@@ -119,6 +119,8 @@ class Explanation:
             return f"{place}which waits for one task to show whether it works again"
         if not gate.fits(weight, gate.held):
             taken = f"{place}{gate.held} of {gate.slots} taken"
+            if gate.lent:
+                taken += f", {gate.lent} by tasks that wait for others"
             wide = gate.slots is None or weight <= gate.slots
             return taken if wide else f"{taken}, and it takes {weight}: it passes alone"
         if gate.meter is not None:

@@ -105,6 +105,14 @@ HISTORIES = {
         *do("B", "attend"), Open("C"), Ask("C", "c", "retry"), *do("C", "attend"),
         *do("B", "look", *STORED),
     ),
+    "who has a task retried is not told how it had ended before": (
+        Open("A"), submit("A", Order("a")), *do("A", *STARTED), Report("A", "a", "fatal"),
+        *do("A", *STARTED), Open("B", role="client"), Ask("B", "a", "retry"),
+    ),
+    "and if it leads before that is done, how it ends then": (
+        Open("A"), submit("A", Order("a")), *do("A", *STARTED), Report("A", "a", "fatal"),
+        *do("A", *STARTED), Open("B"), Die("A"), Ask("B", "a", "retry"),
+    ),
     "one that could not be stored has ended, though another has its key": (
         Open("A"), submit("A", Order("a", key="k")), *do("A", "turn"), FULL,
         *do("A", "commit"), WELL, *do("A", "commit", "turn"),

@@ -13,15 +13,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from .._core.change import Change, Gap, GateChange
 from .._core.outcome import Err
 from .._core.states import FAILED, TERMINAL, TaskStatus
 from ..errors import StoreError, StoreLockedError, TaskNotFoundError
-from .desk import BEAT_EVERY, LEADER, LOOK_EVERY
+from .desk import LEADER, LOOK_EVERY
 from .questions import Questions, read_metrics, read_progress
 from .stored_job import NEVER_STORED
+from .wait import Promise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from .job import Job
     from .runtime import Runtime
     from .stored_job import StoredJob
-    from .wait import Promise
 
 logger = logging.getLogger("windlass")
 
@@ -44,6 +45,7 @@ _HANDLED = "?"
 _FLUSHES = ("", _HANDLED)
 _AT_ONCE = 500
 _RESYNC_EVERY = 5.0
+_UNSURE = 2.5
 SILENT = 10.0
 """After so many seconds without a sign of life the leader is replaced."""
 
@@ -75,6 +77,8 @@ class Follower:
         """Whether this process leads by now, and the thread is gone."""
         self._left: dict[str, int] = {}
         """By task that was not seen in the store so far, the number of what asks for it."""
+        self._renewing: set[str] = set()
+        """The tasks that are to be retried: what the store has of them is how they ended before."""
         self._open: dict[str, StoredJob] = {}
         """The tasks of this process that have not ended, as far as it knows."""
         # While nobody leads, one that may lead is about to, and answers then.
@@ -83,6 +87,8 @@ class Follower:
         """What is to be told when the request of that number has been handled."""
         self._last = 0
         self._leader = 0
+        self._leader_note: str | None = None
+        self._unsure_until = 0.0
         self._heard = 0
         self._looked = self._greeted = self._synced = 0.0
         self._beat: object = None
@@ -156,8 +162,17 @@ class Follower:
         """Have an ended job given another run; what stands for that."""
         new = job.renewed(self._runtime.clock.now())
         self._durable.mine[new.id] = self._open[new.id] = new
+        self._renewing.add(new.id)
+        handled: Promise[None] = Promise(self._runtime, f"retry of {job.label}")
+        handled.when_there(partial(self._renewed, new.id))
         self.ask("retry", job.id, downstream)
+        self.flush(handled, handled=True)
         return new
+
+    def _renewed(self, id: str) -> None:
+        """The task was retried, or that was refused: what the store has of it now counts."""
+        self._renewing.discard(id)
+        self._synced = 0.0
 
     def flush(self, promise: Promise[Any], *, handled: bool) -> None:
         """Keep ``promise`` when everything so far has been left, or even ``handled``."""
@@ -210,15 +225,15 @@ class Follower:
         now = self._runtime.clock.now()
         self._leave_requests()
         self._see_what_is_handled()
-        if now - self._greeted >= BEAT_EVERY or not self._leader:
+        if now - self._greeted >= LOOK_EVERY or not self._leader:
             self._greeted = now
-            self._greet()
+            self._greet(now)
         if self._leader in callers:
             self._questions.ring()
         if self._leader in callers or now - self._looked >= LOOK_EVERY:
             self._looked = now
             self._hear()
-        if now - self._synced >= _RESYNC_EVERY:
+        if now - self._synced >= _RESYNC_EVERY or now < self._unsure_until:
             self._synced = now
             self._look_for_all()
         if (sign := self._durable.sign_of_life()) != self._beat:
@@ -233,8 +248,8 @@ class Follower:
         with self._mailing:
             self._leave_requests()
         self._durable.wake()
-        self._catch_up()
         self._see_what_is_handled()
+        self._catch_up()
 
     def _leave_requests(self) -> None:
         while self._outbox:
@@ -280,9 +295,15 @@ class Follower:
 
     def _catch_up(self) -> None:
         """We lead now: what ended before that, and was not heard of, is in the store alone."""
-        engine = self._runtime.engine
-        missed = [job for id, job in list(self._open.items()) if id not in engine.tasks]
-        self._look_for([job for job in missed if job.outcome is None])
+        missed: list[StoredJob] = []
+        for id, job in list(self._open.items()):
+            known = self._runtime.engine.tasks.get(id)
+            if job.outcome is None and known is None:
+                missed.append(job)
+            elif job.outcome is None and known is not job and id not in self._renewing:
+                self._open.pop(id)
+                self._durable.end_with(job, cast("Job", known))  # it was retried by ourselves
+        self._look_for(missed)
 
     def _see_what_is_handled(self) -> None:
         if self._asked:
@@ -292,9 +313,14 @@ class Follower:
                     self._asked.remove((number, promise))
                     promise.keep(None)
 
-    def _greet(self) -> None:
-        """Tell the leader that there is somebody to be told news."""
+    def _greet(self, now: float) -> None:
+        """Tell the leader that there is somebody to be told news.
+
+        A new one tells none until it knows that; so what happens until then is looked for.
+        """
         note = self._store.read_note(LEADER)
+        if note != self._leader_note:
+            self._leader_note, self._unsure_until = note, now + _UNSURE
         self._leader = int(note.split()[0]) if note else 0
         self._bell.ring(self._leader)
 
@@ -338,6 +364,7 @@ class Follower:
         self._look_for([job for job in self._durable.mine.values() if job.outcome is None])
 
     def _look_for(self, jobs: list[StoredJob]) -> None:
+        jobs = [job for job in jobs if job.id not in self._renewing]
         for start in range(0, len(jobs), 500):
             some = {job.id: job for job in jobs[start : start + 500]}
             for id, row in self._store.rows([*some]).items():
@@ -371,6 +398,8 @@ class Follower:
 
     def update(self, job: StoredJob, read: StoredJob) -> None:
         """Let ``job`` stand where it was just ``read`` to stand."""
+        if job.id in self._renewing:
+            return
         if read.outcome is not None:
             outcome, read.outcome = read.outcome, None
             with self._runtime.lock:

@@ -383,6 +383,11 @@ class Account:
         submits = (body for kind, body in self.requests.values() if kind == "submit")
         return id in self.left and any(CODEC.decode(body)[1] == id for body in submits)
 
+    def is_to_be_retried(self, id: str) -> bool:
+        """Whether a client has asked for another run of it, and that is in the inbox."""
+        retries = (body for kind, body in self.requests.values() if kind == "retry")
+        return any(CODEC.decode(body)[0] == id for body in retries)
+
     # -- any time ------------------------------------------------------------------------------
 
     def check(self) -> None:

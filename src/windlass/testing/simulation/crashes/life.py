@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ...._core.outcome import Outcome
     from ...._core.pools import Traits
+    from ...._runtime.follower import Follower
     from ...._runtime.handle import TaskHandle
     from ...._runtime.journal import Journal
     from ...._runtime.run import Run
@@ -57,6 +58,7 @@ class Life:
         self.handles: list[TaskHandle[Any]] = []
         """Those that somebody in it waits for."""
         self.stopped: set[tuple[str, int]] = set()
+        self._follower: Follower | None = None
         self.wire = Wire(self, world.disk, world.account)
         self.runtime = self._made()
         self._posted: list[Callable[[], Any]] = []
@@ -146,12 +148,14 @@ class Life:
 
     def attend(self) -> None:
         """A follower does its round, and the leader knows that there is one."""
-        follower, holder = self.runtime.follower, self.world.disk.holder
-        if follower is None:
+        self._follower = self.runtime.follower or self._follower
+        holder = self.world.disk.holder
+        if self._follower is None:
             return
         if holder is not None and holder.journal is not None and holder.journal.desk is not None:
             holder.journal.desk.greet(1)
-        follower.attend([0])
+        if self._follower.attend([0]) is None:
+            self._follower = None  # which leads, and has done all that it was asked for before
 
     # -- what its executors do -----------------------------------------------------------------
 

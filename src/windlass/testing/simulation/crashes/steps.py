@@ -14,7 +14,7 @@ from ...._core.states import COMPLETED, TERMINAL
 from ...._runtime.handle import TaskHandle
 from ...._runtime.stored_job import StoredJob
 from ....errors import TaskError
-from ..plans import Fatal, Flop
+from ..plans import Broken, Fatal, Flop
 from .verdicts import token
 
 if TYPE_CHECKING:
@@ -294,7 +294,11 @@ class Ask(NamedTuple):
             fallen = account.orders if downstream else [self.name]
             account.retries.update(list(fallen))
             try:
-                watch(life, runtime.retry(job, downstream=downstream))
+                handle = runtime.retry(job, downstream=downstream)
+                watch(life, handle)
+                runtime.find(self.name)  # which reads in the store how it had ended before
+                if runtime.follower is not None and handle.done():
+                    raise Broken(f"{life.name} took how {self.name} had ended for its new end")
             except TaskError as error:
                 account.news.append(str(error))
 

@@ -162,6 +162,7 @@ class World:
                 status = self.account.status(id)
                 ended = status in TERMINAL or (status is None and self.account.is_known(id))
                 ended = ended and not self.account.is_left(handle.id)
+                ended = ended and not self.account.is_to_be_retried(handle.id)
                 if ended and not handle.done():
                     raise Broken(f"{life.name} waits for {handle}, which has ended")
 

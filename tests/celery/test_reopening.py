@@ -11,24 +11,37 @@ from pathlib import Path
 import pytest
 from test_faults import in_the_air
 
-from windlass import SerializationError, TaskManager
+from windlass import Gate, SerializationError, TaskManager
 from windlass.observe import TaskFile
 
 LIMIT = 60.0
 PROGRAM = """
 import sys
 import far_program
-from windlass import SerializationError, TaskManager
+from windlass import Gate, TaskManager
 from windlass.celery import CeleryExecutor
 
 file, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+gates = [Gate("door", slots=count)]
 executor = CeleryExecutor(far_program.app, name="kept", slots=10)
-with TaskManager(file, executors={"celery": executor}) as manager:
+with TaskManager(file, executors={"celery": executor}, gates=gates) as manager:
     for n in range(count):
-        visit = far_program.visit_and_tell.options(key=f"visit {n}")
+        visit = far_program.visit_and_tell.options(key=f"visit {n}", gates=["door"])
         manager.enqueue(visit, (host, port)).result(60)
     print("submitted", flush=True)
 """
+
+
+def another_manager(folder, gate, count):
+    """A process that leads the file, with so many tasks that stop at ``gate``."""
+    script = folder / "program.py"
+    script.write_text(PROGRAM)
+    return subprocess.Popen(
+        [sys.executable, str(script), folder / "tasks.db", *map(str, gate.address), str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )
 
 
 def handed_over_to_workers(app):
@@ -40,14 +53,7 @@ def handed_over_to_workers(app):
 def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
     from windlass.celery import CeleryExecutor
 
-    script, file = tmp_path / "program.py", str(tmp_path / "tasks.db")
-    script.write_text(PROGRAM)
-    with subprocess.Popen(
-        [sys.executable, str(script), file, *map(str, gate.address), "6"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-    ) as first:
+    with another_manager(tmp_path, gate, 6) as first:
         visitors = [gate.arrival() for _ in range(4)]  # the other two are in the queue
         assert first.stdout is not None
         assert first.stdout.readline() == "submitted\n"
@@ -57,7 +63,8 @@ def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
     visitors[0].let_go("a")  # one ends while there is nobody to hear of it
     gate.arrival()
     executor = CeleryExecutor(program.app, name="kept", slots=10)
-    with TaskManager(file, executors={"celery": executor}) as manager:
+    gates = [Gate("door", slots=6)]
+    with TaskManager(tmp_path / "tasks.db", executors={"celery": executor}, gates=gates) as manager:
         for visitor in visitors[1:]:
             visitor.let_go("b")
         visitors = [*gate._visitors[4:], gate.arrival()]
@@ -69,6 +76,40 @@ def test_tasks_under_way_are_found_again(program, worker, gate, tmp_path):
         ]
         letters = sorted(task.result(LIMIT)[0] for task in tasks)
         assert letters == ["a", "b", "b", "b", "c", "c"]
+        assert {task.info.attempt for task in tasks} == {1}
+    gate._server.settimeout(0.3)
+    with pytest.raises(TimeoutError):  # nobody came twice
+        gate.arrival()
+
+
+def test_what_is_under_way_is_found_however_late_its_turn_comes(
+    program, worker, gate, tmp_path, monkeypatch
+):
+    from windlass.celery import CeleryExecutor
+
+    monkeypatch.setattr("windlass.executors._celery.ear._SETTLING_SECONDS", 0.0)
+    with another_manager(tmp_path, gate, 2) as first:
+        visitors = [gate.arrival() for _ in range(2)]
+        first.send_signal(signal.SIGKILL)
+    executor = CeleryExecutor(program.app, name="kept")
+    gates = [Gate("door", slots=1)]  # there was room for both when they were handed over
+    with TaskManager(tmp_path / "tasks.db", executors={"celery": executor}, gates=gates) as manager:
+        tasks = [
+            manager.submit(
+                program.visit_and_tell.options(key=f"visit {n}", gates=["door"]), gate.address
+            )
+            for n in range(2)
+        ]
+        begun = executor._flights.begun
+        manager._doors.when(begun, "the news of the first").result(LIMIT)
+        at_its_turn, behind = (
+            visitors if begun()[0].call.task_id == tasks[0].id else reversed(visitors)
+        )
+        behind.let_go("b")
+        while executor._ear._taken_in or not executor._ear._early:
+            pass  # its end is heard, and deleted from the stream
+        at_its_turn.let_go("a")
+        assert sorted(task.result(LIMIT)[0] for task in tasks) == ["a", "b"]
         assert {task.info.attempt for task in tasks} == {1}
     gate._server.settimeout(0.3)
     with pytest.raises(TimeoutError):  # nobody came twice

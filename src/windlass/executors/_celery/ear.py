@@ -33,7 +33,9 @@ _BLOCK_MS = 1_000
 _RENEW_EVERY = 3.0
 _LAG = 2.0
 _MOMENT = 1.0
-_ADOPTION_SECONDS = 60.0
+_SETTLING_SECONDS = 60.0
+_ADOPTION_SECONDS = 3600.0
+_MOST_EARLY = 1_000
 _BACK_OFF = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -83,8 +85,8 @@ class Ear:
         self._opened = now()
         self._left_behind: dict[str, str] = {}
         self._left_keys: set[str] = set()
-        self._early: dict[str, list[tuple[bytes, bytes]]] = {}
-        """News of what was left behind, until somebody asks for it."""
+        self._early: dict[str, deque[tuple[bytes, bytes]]] = {}
+        """News of what was left behind, until somebody asks for it: the last of each."""
         self._lock = threading.Lock()
         self._news, self._beats = news_of(manager), BEATS
         self._since: dict[str, Any] = {self._news: "0", self._beats: "$"}
@@ -122,12 +124,13 @@ class Ear:
         with self._lock:
             del self._left_behind[flight.call.task_id]
             self._left_keys.discard(key)
-            early = self._early.pop(key, [])
+            early = self._early.pop(key, ())
             self._flights.rename(flight, key)
-        if place is None:
+        has_ended = any(kind in {ENDED, CRASHED} for kind, _ in early)
+        if place is None and not has_ended:
             return False  # nobody has begun it: the letter may be lost, and a copy does no harm
         flight.id = id_of(self._manager, key)
-        if not any(kind == BEGUN for kind, _ in early):
+        if place is not None and not any(kind == BEGUN for kind, _ in early):
             self._flights.hear(BEGUN, key, place)
         for kind, body in early:
             self._flights.hear(kind, key, body)
@@ -227,7 +230,7 @@ class Ear:
         with self._lock:
             early = key in self._left_keys
             if early:
-                self._early.setdefault(key, []).append((kind, body))
+                self._early.setdefault(key, deque(maxlen=_MOST_EARLY)).append((kind, body))
         if not early:
             self._flights.hear(kind, key, body)
         self._taken_in.append((now(), id, key if kind in {ENDED, CRASHED} else None))
@@ -253,11 +256,16 @@ class Ear:
             self._lost()
 
     def _forget(self) -> None:
-        """Delete the news that were taken in a while ago, unless they may still be asked for."""
+        """Delete the news that were taken in a while ago.
+
+        Those of what was left behind stay for the first minute, in which most of it is asked for,
+        should this life be as short; and then here, for what waits for its turn at a gate.
+        """
         if self._left_keys:
-            if now() - self._opened < _ADOPTION_SECONDS:
+            if now() - self._opened < _SETTLING_SECONDS:
                 return
-            self._disown()
+            if now() - self._opened > _ADOPTION_SECONDS:
+                self._disown()
         before, newest, ended = now() - _LAG, None, []
         while self._taken_in and self._taken_in[0][0] < before:
             _, newest, key = self._taken_in.popleft()

@@ -45,7 +45,8 @@ async def call(name="door"):
 @task
 async def half():
     current_task().progress(0.5, "half \ud800 of it")
-    return await doors["door"]()
+    await doors["door"]()
+    current_task().progress(0.9, "nearly \ud800 all")
 
 
 @task(gates=["bank"])
@@ -130,7 +131,7 @@ async def test_with_nobody_there_the_answer_says_so(jobs):
 @on_a_loop
 async def test_a_client_knows_how_far_a_task_is(jobs):
     hold = door()
-    async with TaskManager(jobs), TaskManager(jobs, role="client") as tm:
+    async with TaskManager(jobs) as leader, TaskManager(jobs, role="client") as tm:
         changes = tm.changes()
         handle = tm.submit(half)
         await hold.came()
@@ -142,9 +143,13 @@ async def test_a_client_knows_how_far_a_task_is(jobs):
         assert tm.get_task_progress(handle) == told
         assert handle.progress == tm.get_task(handle.id).progress == 0.5
         assert [(info.progress, info.message) for info in tm.list_tasks()] == [told]
+        assert tm.update_task_progress(handle, 0.75, "most of it")
+        await tm.flush(handled=True)
+        assert leader.get_task_progress(handle.id) == (0.75, "most of it")
         hold.open()
         await handle
-        assert tm.get_task_progress(handle.id) == (1.0, "half ? of it")
+        assert tm.get_task_progress(handle.id) == (1.0, "nearly ? all")
+        assert not tm.update_task_progress(handle, 0.1)
 
 
 @on_a_loop

@@ -106,6 +106,10 @@ class Asking(Parts):
 
     def progress(self, job: Job, fraction: float, message: str) -> bool:
         """Note how far a running job is."""
+        if self.follower is not None and isinstance(job, StoredJob):
+            if job.status is RUNNING:
+                self.follower.ask("progress", job.id, fraction, message)
+            return job.status is RUNNING
         with self.lock:
             return self.engine.progress(job, fraction, message)
 

@@ -222,6 +222,10 @@ class Desk:
         if (job := self._runtime.find(id)) is not None:
             self._runtime.forget(job)
 
+    def _progress(self, id: str, fraction: float, message: str) -> None:
+        if (job := self._runtime.find(id)) is not None:
+            self._runtime.progress(job, fraction, message)
+
     def _question(self, number: str, asked_at: float, what: str, *about: Any) -> None:
         told = answer(self._runtime, asked_at, what, *about)
         if told is not None:
@@ -239,6 +243,7 @@ _KINDS: Mapping[str, Callable[..., Job | None]] = {
     "execute": Desk._execute,
     "cleanup": Desk._cleanup,
     "forget": Desk._forget,
+    "progress": Desk._progress,
     "question": Desk._question,
     "retry": Desk._retry,
 }

@@ -145,6 +145,17 @@ def test_an_outage_from_its_first_failure_to_its_end():
     assert room.take() == ["e"]
 
 
+def test_what_ended_before_the_window_began_counts_no_more():
+    room = room_with(Breaker(failures=0.5, window=5.0, at_least=2, reset=10.0))
+    fails(room, call(room, "a"))
+    room.later(5.0)
+    fails(room, call(room, "b"))
+    assert circuit(room).state == "closed"
+    room.later(4.9)
+    fails(room, call(room, "c"))
+    assert circuit(room).state == "open"
+
+
 def test_its_transitions_come_out_with_the_next_drain():
     room = room_with(Breaker(failures=1, reset=1.0))
     fails(room, call(room, "a"))

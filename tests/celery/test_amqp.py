@@ -119,13 +119,22 @@ def test_rabbitmq_is_killed_and_started_with_what_it_has_confirmed(
     assert [handle.result(LIMIT) for handle in (*before, meanwhile)] == list(range(21))
 
 
-def test_all_that_was_sent_is_confirmed(managed, program, rabbit):
-    manager = managed(queue="nobody")
-    handles = [manager.submit(program.add, n) for n in range(500)]
-    in_the_air(manager, 500)
+def test_all_that_was_sent_is_confirmed_before_it_hangs_up(managed, program, monkeypatch):
+    from windlass.executors._celery.confirms import Confirms
+
+    manager, drop, dropped = managed(queue="nobody"), Confirms.drop, []
+    manager.submit(program.add, 1)
+    in_the_air(manager, 1)
+    post = manager._runtime.executors["celery"]._post
     sent_and_confirmed(manager)
-    for handle in handles:
-        handle.cancel()
+    with monkeypatch.context() as watched:
+        watched.setattr(Confirms, "drop", lambda self: dropped.append(drop(self)) or dropped[-1])
+        flights = manager._runtime.executors["celery"]._flights.unopened()
+        post._listened = monotonic() + LIMIT  # it is not heard in between
+        post.send(flights * 100)
+        post.send_again(flights)  # it hangs up first, with all of them on their way
+        sent_and_confirmed(manager)  # by the second connection
+    assert dropped == [[]]
 
 
 def test_a_wrong_password_is_told_at_once(managed, program, rabbit):

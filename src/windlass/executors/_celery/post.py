@@ -44,6 +44,7 @@ _HOPELESS = (
 _INBOX_SECONDS = 3600
 _SOCKET_TIMEOUT = 5.0
 _LISTEN_EVERY = 0.05
+_MOMENT = 1.0
 _TIME_LIMITS = {
     "redis": ("socket_timeout", "socket_connect_timeout"),
     "amqp": ("read_timeout", "write_timeout"),
@@ -88,7 +89,7 @@ class Post:
 
     def send_again(self, flights: Sequence[Flight]) -> None:
         """Send copies, on a new connection: the queues may have to be declared anew."""
-        self._orders.put((lambda _: self._hang_up(), None))
+        self._orders.put((lambda _: self._part(), None))
         self.send(flights)
 
     def take_back(self, flight: Flight) -> None:
@@ -118,7 +119,7 @@ class Post:
     def _run(self) -> None:
         while (order := self._next()) is not None:
             self._carry_out(*order)
-        self._hang_up()
+        self._part()
         self._redis.close()
 
     def _next(self) -> tuple[Order, Any] | None:
@@ -218,6 +219,16 @@ class Post:
         """The connection to the broker; for this thread only."""
         self.producer()
         return self._connection
+
+    def _part(self) -> None:
+        """Hang up without need: whatever is being said is heard first."""
+        deadline = now() + _MOMENT
+        try:
+            while self._confirms and now() < deadline:
+                self._confirms.hear(_SOCKET_TIMEOUT)
+        except Exception:  # noqa: BLE001, S110  # it is broken, and given up in any case
+            pass
+        self._hang_up()
 
     def _hang_up(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

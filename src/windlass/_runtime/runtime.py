@@ -28,7 +28,6 @@ from .external import ExternalTask
 from .handle import TaskHandle
 from .job import Job
 from .parts import closed_error
-from .recipe import ForCall
 from .stored_job import EXTERNAL, StoredJob
 from .waiting import Waiting
 
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("windlass")
 
-_NOTHING_ELSE = ForCall()
 _get_running_loop = asyncio._get_running_loop
 _get_ident = threading.get_ident
 
@@ -83,18 +81,19 @@ class Runtime(Asking, Waiting):
 
     def submit_job(self, job: Job) -> TaskHandle[Any]:
         """Take in a job that was made by ``job``; one with a known key gives way to that."""
-        if self.durable is not None:
+        if self.durable is not None and job.notes is not None:  # where its key would be
             self.durable.look_for_key(job)
-            if self.follower is not None and isinstance(job, StoredJob):
-                self.follower.submit([job])
-                return TaskHandle(job, self)
+        if self.follower is not None and isinstance(job, StoredJob):
+            self.follower.submit([job])
+            return TaskHandle(job, self)
         with self.lock:
             if not self.accepting and not job.held:
                 raise closed_error()
-            known = holder_of_key(job, self.engine.keys)
+            known = holder_of_key(job, self.engine.keys) if job.notes is not None else None
             if known is None:
                 self.engine.add(job, job.created_at)
-        self.pump.wake()
+        if not self.pump.awake:
+            self.pump.wake()
         return TaskHandle(known or job, self)
 
     def submit_jobs(self, jobs: Sequence[Job]) -> list[TaskHandle[Any]]:
@@ -153,18 +152,20 @@ class Runtime(Asking, Waiting):
         id = id or f"{self._prefix}{next(self._serial)}"
         durable = self.durable if recipe.spec.durable else None
         make = Job if durable is None else StoredJob
-        job = make(id, recipe, now, args, kwargs or None, copy_context(), self.loop_here())
-        options = recipe.call or _NOTHING_ELSE
+        context = copy_context() or None  # an empty one is not kept, as in ``submit``
+        job = make(id, recipe, now, args, kwargs or None, context, self.loop_here())
+        options = recipe.call
         handles = find_handles(args, kwargs) if args or kwargs else ()
-        after = (*options.after, *after)
+        after = (*options.after, *after) if options is not None else (*after,)
         if handles or after:
             job.dependencies = dependencies_of(job, handles, after, self)
-        if options.delay is not None:
-            job.due = now + options.delay
-        if options.at is not None:
-            job.noted.due_at = options.at
-        if options.key is not None:
-            job.noted.key = options.key
+        if options is not None:
+            if options.delay is not None:
+                job.due = now + options.delay
+            if options.at is not None:
+                job.noted.due_at = options.at
+            if options.key is not None:
+                job.noted.key = options.key
         if durable is not None:
             durable.prepare(job)
         return job

@@ -144,6 +144,9 @@ class Executor(Protocol):
     - Each started call is reported exactly once, also when it was stopped, unless ``close`` came
       first. A late report does no harm.
     - Nothing in here may block: ``start``, ``stop`` and ``close`` run on the manager's event loop.
+    - It may have a method ``fill_in(loop)``, which is called on ``loop`` when a coroutine there has
+      begun to wait. It may call ``idle`` then, and run for a moment what that starts, but not so
+      that asyncio takes it for the task that waits.
     """
 
     traits: Traits

@@ -135,6 +135,8 @@ class Doors:
             for executor in opened:
                 executor.close()
             raise
+        fill_ins = [getattr(executor, "fill_in", None) for executor in opened]
+        runtime.pump.fill_ins = [fill_in for fill_in in fill_ins if fill_in is not None]
         runtime.home = home
         runtime.accepting = True
         runtime.pump.attach(loop, thread)

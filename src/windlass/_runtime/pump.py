@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 # A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks this often.
 _CALENDAR_CHECK = 30.0
+# So often a coroutine may go on without the loop having run anything else.
+_BREATH = 16
 # What is not on disk is not forgotten: somebody may ask for it, and the store would know better.
 _IS_TOLD: Callable[[Any], bool] = attrgetter("told")
 
@@ -72,6 +74,7 @@ class Pump:
         self._runtime = runtime
         self._inbox: deque[tuple[Task, int, Outcome]] = deque()
         self.awake = False
+        self._called = False
         self.closing = False
         """Whether what is stored by now is announced, and not started any more."""
         self._turning = threading.Lock()
@@ -81,13 +84,16 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._stale_reports = 0
+        self._breathless = 0
+        self.fill_ins: list[Callable[[asyncio.AbstractEventLoop], bool]] = []
+        """Of the executors that can use the time of a coroutine that waits."""
 
     def attach(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         """Turn on ``loop``, whose thread is ``thread``, from now on."""
         self._loop, self._thread, self.closing = loop, thread, False
         # Turns are nobody's: not even of the task whose submit or wait led to one.
         self._context = Context()
-        self.awake = False
+        self.awake = self._called = False
         self.wake()
 
     def detach(self) -> None:
@@ -102,13 +108,16 @@ class Pump:
         if self.awake or self._loop is None:
             return
         self.awake = True
+        if self._called:
+            return  # the last wake-up is still on its way, somebody else had the turn meanwhile
+        self._called = True
         try:
             if threading.get_ident() == self._thread:
                 self._loop.call_soon(self._on_wake, context=self._context)
             else:
                 self._loop.call_soon_threadsafe(self._on_wake, context=self._context)
         except BaseException as error:
-            self.awake = False
+            self.awake = self._called = False
             if not isinstance(error, RuntimeError):
                 raise  # by Ctrl-C: the next one is to wake it
             # The loop was closed under us; there is nobody left to tell.
@@ -144,7 +153,24 @@ class Pump:
         else:
             self.wake()
 
+    def lend_time(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Use the time of a coroutine on ``loop`` that has nothing to do but wait.
+
+        Tells whether it is to let the loop breathe before it goes on, even if it need not wait.
+        """
+        for fill_in in self.fill_ins:
+            if fill_in(loop):
+                break
+        else:
+            self.turn_now()
+        self._breathless += 1
+        if self._breathless < _BREATH:
+            return False
+        self._breathless = 0
+        return True
+
     def _on_wake(self) -> None:
+        self._called = False  # first, or a wake-up from another thread could be lost
         if self.awake:
             self.turn()
 
@@ -197,7 +223,7 @@ class Pump:
             self._stale_reports = engine.stale_reports  # perhaps an abandoned thread has left
             runtime.measure_capacity()
         resumed = engine.take_resumed() if engine.waits.lent else ()
-        runs = self._runs(engine.take(now))
+        runs = self._runs(taken) if (taken := engine.take(now)) else []
         stops = self._take_stops() if engine.stops else ()
         moves = engine.drain()
         entry, may_go = None, None
@@ -205,7 +231,8 @@ class Pump:
             entry, may_go = runtime.journal.close_entry(moves, offset), _IS_TOLD
             entry.runs, entry.stops = runs, stops
         forgotten: Sequence[Task] = ()
-        if engine.retention.due(now):
+        may_be_due = moves.returned or moves.moved or self._timer is None or may_go is not None
+        if may_be_due and engine.retention.due(now):
             forgotten = engine.forget_old(now, may_go)
         deadline = None  # the timer that is set can only be early
         if self._timer is None or engine.has_timers:

@@ -91,6 +91,13 @@ class Wait(ABC, Generic[T_co]):
         portal = runtime.portal(loop)
         run = current_run()
         nested = runtime.begin_wait(run, self._targets()) if run is not None else None
+        if run is None:
+            # This coroutine has nothing to do: the pump may have its time, and so may short tasks.
+            breathe = runtime.pump.lend_time(loop)
+            if self.done():
+                if breathe:
+                    yield
+                return
         future: asyncio.Future[None] = loop.create_future()
 
         def wake(_: Any) -> None:
@@ -98,10 +105,7 @@ class Wait(ABC, Generic[T_co]):
 
         try:
             if self._watch(wake):
-                # This coroutine has nothing to do, so it may have the pump's turn, if one is due.
-                if run is None:
-                    runtime.pump.turn_now()
-                else:
+                if run is not None:
                     Context().run(runtime.pump.turn_now)  # which is no part of this task
                 yield from future
         except BaseException:

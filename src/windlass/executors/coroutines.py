@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from .._core.pools import Traits
 from .lanes import LaneExecutor
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class CoroutineExecutor(LaneExecutor):
@@ -16,3 +20,7 @@ class CoroutineExecutor(LaneExecutor):
 
     def __init__(self, *, grace: float = 10.0) -> None:
         super().__init__(Traits(slots=sys.maxsize, grace=grace, max_waiting=sys.maxsize))
+
+    def fill_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        lanes = self._lanes.get(loop)
+        return lanes is not None and lanes.fill_in()

@@ -11,23 +11,32 @@ thousand after ten rounds.
 
 A lane whose call was stopped, or ended in any way but a result, is not used again: what is left of
 a cancellation belongs to the asyncio task that got it.
+
+Whoever begins to wait on this loop has time, and a short coroutine can be over before a lane would
+have had its turn. So the waiter's time is used (``fill_in``) to run calls in the name of a lane
+that has nothing to do. To asyncio, that lane is the current task meanwhile, and it goes on with
+what has suspended.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio.tasks import _enter_task, _leave_task
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._core.outcome import Again, Cancelled, Err, Ok
 from .closing import WhenClosed, bury, post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
+    from .._core.outcome import Outcome
     from .._core.pools import Traits
     from ..ports import Call, Report
+
+    Begun: TypeAlias = tuple[Call, Coroutine[Any, Any, Outcome]]
 
 # A lane lets the loop breathe after so many calls in a row.
 _IN_A_ROW = 256
@@ -126,6 +135,17 @@ class _Stopped:
 _STOPPED = _Stopped()
 
 
+class _Seat:
+    """Where a lane waits for work: to be ``woken``, perhaps to go on with what was ``begun``."""
+
+    __slots__ = ("begun", "lane", "woken")
+
+    def __init__(self, lane: asyncio.Task[None], woken: asyncio.Future[bool]) -> None:
+        self.lane = lane
+        self.woken = woken
+        self.begun: Begun | None = None
+
+
 class Lanes:
     """The lanes of one loop; everything but ``__init__`` is called on its thread."""
 
@@ -136,7 +156,7 @@ class Lanes:
         self._report = report
         self._on_idle = idle
         self._queue: deque[Call] = deque()
-        self._spare: list[asyncio.Future[bool]] = []
+        self._spare: list[_Seat] = []
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them only weakly
         self._checking = False
         self._inline = False
@@ -156,7 +176,7 @@ class Lanes:
         if self._checking:
             return
         if self._inline:
-            # The lane that asked for more sees to them itself; is it enough?
+            # Who asked for more sees to them itself; is it enough?
             if len(self._queue) > 1:
                 self._check_soon()
         else:
@@ -178,10 +198,63 @@ class Lanes:
         self._dismissed = True
         if self._when_closed is not None:
             self._when_closed.forget()
-        for spare in self._spare:
-            if not spare.done():
-                spare.set_result(False)
+        for seat in self._spare:
+            if not seat.woken.done():
+                seat.woken.set_result(False)
         self._spare = []
+
+    def fill_in(self) -> bool:
+        """Have the pump's turn, and run what that brings in the time of whoever begins to wait.
+
+        False: nothing was done, for want of a lane to do it in the name of, or of time.
+        """
+        loop, queue = self._loop, self._queue
+        waiter, seat = asyncio.current_task(loop), self._free_seat()
+        if seat is None or waiter is None or self._inline or queue:
+            return False
+        self._spare.pop()
+        self._inline = True
+        self._on_idle()
+        if queue:
+            _leave_task(loop, waiter)
+            _enter_task(loop, seat.lane)
+            try:
+                self._run_for(seat)
+            finally:
+                _leave_task(loop, seat.lane)
+                _enter_task(loop, waiter)
+        self._inline = False
+        if not seat.woken.done():
+            self._spare.append(seat)
+        if queue:
+            self._burst = 1
+            self._more_lanes()
+        return True
+
+    def _run_for(self, seat: _Seat) -> None:
+        """Run calls in the name of the lane that waits in ``seat``, until one leaves it work."""
+        queue = self._queue
+        for _ in range(_IN_A_ROW):
+            call = queue.popleft()
+            call.place = seat.lane
+            ended = call.begin()
+            if not isinstance(ended, _OUTCOMES):
+                seat.begun = call, ended
+                if not seat.woken.done():
+                    seat.woken.set_result(True)
+                break
+            stopped = call.place is not seat.lane
+            call.place = None
+            self._report(call, ended, wake=False)
+            if stopped or type(ended) is not Ok or seat.woken.done():
+                if not seat.woken.done():
+                    seat.woken.set_result(False)
+                break
+            if not queue:
+                self._on_idle()
+                if not queue:
+                    return
+        self._on_idle()
 
     def _check_soon(self) -> None:
         self._checking = True
@@ -195,10 +268,9 @@ class Lanes:
     def _more_lanes(self) -> None:
         """Wake as many lanes as experience says, and look again if that may be too few."""
         for _ in range(min(self._burst, len(self._queue))):
-            while self._spare and self._spare[-1].done():
-                self._spare.pop()
-            if self._spare:
-                self._spare.pop().set_result(True)
+            seat = self._free_seat()
+            if seat is not None:
+                self._spare.pop().woken.set_result(True)
             else:
                 task = self._loop.create_task(self._lane(), name="windlass-lane")
                 self._tasks.add(task)
@@ -206,6 +278,12 @@ class Lanes:
         if self._burst < len(self._queue):
             self._burst *= 2
             self._check_soon()
+
+    def _free_seat(self) -> _Seat | None:
+        """The last of the seats where a lane waits, and still waits."""
+        while self._spare and self._spare[-1].woken.done():
+            self._spare.pop()
+        return self._spare[-1] if self._spare else None
 
     def _lane_is_over(self, lane: asyncio.Task[None]) -> None:
         self._tasks.discard(lane)
@@ -226,14 +304,19 @@ class Lanes:
 
     async def _lane(self) -> None:
         me = asyncio.current_task()
+        assert me is not None
         queue, report = self._queue, self._report
+        begun: Begun | None = None
         in_a_row = 0
         while True:
-            while queue:
-                call = queue.popleft()
-                call.place = me
+            while queue or begun is not None:
+                if begun is None:
+                    call, rest = queue.popleft(), None
+                    call.place = me
+                else:
+                    (call, rest), begun = begun, None
                 try:
-                    ended = call.begin()
+                    ended = call.begin() if rest is None else rest
                     outcome = ended if isinstance(ended, _OUTCOMES) else await ended
                 except GeneratorExit:  # the loop is gone, and this lane is collected
                     _report_closed(report, [call])
@@ -257,7 +340,20 @@ class Lanes:
             if self._dismissed or len(self._spare) >= _SPARE_LANES:
                 return
             in_a_row = 0
-            woken = self._loop.create_future()
-            self._spare.append(woken)
-            if not await woken:
+            seat = _Seat(me, self._loop.create_future())
+            if not await self._wanted(seat):
                 return
+            begun = seat.begun
+
+    async def _wanted(self, seat: _Seat) -> bool:
+        """Wait in ``seat`` until there is work, or False: until there will not be any."""
+        self._spare.append(seat)
+        try:
+            return await seat.woken
+        except asyncio.CancelledError:
+            if seat.begun is None:
+                raise
+            # What is cancelled is the call that was begun in this lane's name a moment ago.
+            seat.lane.uncancel()
+            seat.lane.cancel()
+            return True

@@ -1,8 +1,8 @@
 """Transitions, the Moves that the engine hands out, and the Change that people see of one.
 
-Inside, a transition is a plain tuple, which costs a tenth of an object. The two that every task
-goes through, submitted and started, are not even that until somebody asks: a list of tasks says
-the same, and a hundred thousand tuples less are a hundred thousand less for the collector to trace.
+Inside, a transition is a plain tuple, which costs a tenth of an object. Those that every task goes
+through are not even that until somebody asks: a list of tasks says the same, and a hundred thousand
+tuples less are a hundred thousand less for the collector to trace.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .outcome import Err
-from .states import COMPLETED, FAILED, PENDING, RUNNING, TaskStatus
+from .states import COMPLETED, FAILED, PENDING, RUNNING, WAITING, TaskStatus
 from .task import Task
 
 if TYPE_CHECKING:
@@ -27,38 +27,40 @@ Transition: TypeAlias = tuple[Task, TaskStatus | None, TaskStatus, float, int, s
 class Moves:
     """What has happened since the last time, in order when iterated over.
 
-    ``submitted`` are the tasks that came in PENDING and with nothing special about them,
-    ``returned`` those that ended well and had nothing to them, and ``started`` those that were
-    taken last; ``moved`` is everything else, which came between.
+    Tasks that have nothing special about them are told by lists: ``submitted`` are those that came
+    in PENDING, ``waiting`` those that came in WAITING, ``returned`` those that ended well,
+    ``readied`` those with nothing left to wait for, and ``started`` those that were taken, which
+    comes last. ``moved`` is everything else, which came between.
     """
 
-    __slots__ = ("circuits", "moved", "returned", "started", "submitted")
+    __slots__ = ("circuits", "moved", "readied", "returned", "started", "submitted", "waiting")
 
-    def __init__(
-        self,
-        submitted: list[Task],
-        returned: list[Task],
-        moved: list[Transition],
-        started: list[Task],
-    ) -> None:
-        self.submitted = submitted
-        self.returned = returned
-        self.moved = moved
-        self.started = started
+    def __init__(self) -> None:
+        self.submitted: list[Task] = []
+        self.waiting: list[Task] = []
+        self.returned: list[Task] = []
+        self.readied: list[Task] = []
+        self.moved: list[Transition] = []
+        self.started: list[Task] = []
         self.circuits: Sequence[CircuitMove] = ()
         """What breakers did; not part of the iteration, which is about tasks."""
 
     def __iter__(self) -> Iterator[Transition]:
         for task in self.submitted:
             yield task, None, PENDING, task.created_at, 0, "submitted"
+        for task in self.waiting:
+            yield task, None, WAITING, task.created_at, 0, "submitted"
         for task in self.returned:
             yield task, RUNNING, COMPLETED, task.ended_at, task.run, "returned"
+        for task in self.readied:
+            yield task, WAITING, PENDING, task.queued_at, 0, "dependencies done"
         yield from self.moved
         for task in self.started:
             yield task, PENDING, RUNNING, task.started_at, task.attempt, "started"
 
     def __len__(self) -> int:
-        return len(self.submitted) + len(self.returned) + len(self.moved) + len(self.started)
+        plain = (self.submitted, self.waiting, self.returned, self.readied, self.started)
+        return sum(map(len, plain), len(self.moved))
 
 
 @dataclass(frozen=True, slots=True)

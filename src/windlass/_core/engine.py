@@ -219,7 +219,7 @@ class Engine(Lifecycle):
         self._start(task, now)
         self.counts[PENDING] -= 1
         self.counts[RUNNING] += 1
-        self._outbox.append((task, PENDING, RUNNING, now, task.attempt, "started"))
+        self._moves.moved.append((task, PENDING, RUNNING, now, task.attempt, "started"))
         return True
 
     def begin(self, task: Task, run: int, now: float) -> bool:
@@ -286,9 +286,9 @@ class Engine(Lifecycle):
 
     def settle(self, reports: Iterable[Report], now: float) -> None:
         """Take in how attempts ended."""
-        ending, lent, children = self._ending, self.waits.lent, self.children
-        slots, pools, remember = self.slots, self.slots.pools, self.retention.append
-        returned, completed, adapts = self._returned, 0, self.tide is not None
+        ending, slots, returned = self._ending, self.slots, self._moves.returned
+        pools, remember, completed = slots.pools, self.retention.append, 0
+        special = self.tide is not None or self.waits.lent or self.children
         for task, run, outcome in reports:
             if task.run != run or (
                 # What ends without a word about its beginning begins here.
@@ -303,27 +303,23 @@ class Engine(Lifecycle):
                 else:
                     self._close(task, now, left=True)
             elif type(outcome) is Ok:
-                # The common end, written out: this is the path a hundred thousand tasks take.
                 spec = task.spec
                 pool = pools[spec.executor]
-                if lent or adapts or not spec.plain:
-                    self._leave_well(task, now)
-                else:
-                    pool.taken -= 1
-                    if pool.traits.local:
-                        slots.running -= 1
+                if special or not spec.plain or task.notes or task.due or pool.apart:
+                    self._finish_well(task, outcome, now)
+                    continue
+                # The common end, written out: this is the path a hundred thousand tasks take.
+                pool.taken -= 1
+                if pool.traits.local:
+                    slots.running -= 1
                 task.status = COMPLETED
                 task.outcome = outcome
                 task.ended_at = now
                 completed += 1
-                if spec.plain and not (task.notes or task.due or children or pool.apart):
-                    returned.append(task)
-                    remember(task)
-                    if task.dependents is not None:
-                        self._tell_dependents(task, now)
-                else:
-                    self._outbox.append((task, RUNNING, COMPLETED, now, task.attempt, "returned"))
-                    self._after_end(task, now)
+                returned.append(task)
+                remember(task)
+                if task.dependents is not None:
+                    self._tell_dependents(task, now)
             else:
                 self._ended_without_result(task, outcome, now)
         self.counts[RUNNING] -= completed
@@ -379,12 +375,15 @@ class Engine(Lifecycle):
             self._shed(now)
         if self.paused:
             return []
-        taken = self.slots.pick(now)
+        waiting = self.counts[PENDING] or self.turnstiles.heeded
+        taken = self.slots.pick(now) if waiting else []
         while self.turnstiles.doomed:
             self._shed(now)
             taken += self.slots.pick(now)
         if self.tide is not None:
             self.tide.used(self.slots.running)
+        if not taken:
+            return taken
         starting = self._hand_over(taken) if self._hands_over else taken
         for task in starting:
             task.status = RUNNING
@@ -394,7 +393,7 @@ class Engine(Lifecycle):
                 self._set_alarms(task, now, starts=not self.stores_first)
         self.counts[PENDING] -= len(starting)
         self.counts[RUNNING] += len(starting)
-        self._started += starting
+        self._moves.started += starting
         return taken
 
     def under_way(self, task: Task, run: int, now: float) -> None:
@@ -413,10 +412,9 @@ class Engine(Lifecycle):
 
     def drain(self) -> Moves:
         """What has happened since the last drain."""
-        moves = Moves(self._submitted, self._returned, self._outbox, self._started)
+        moves, self._moves = self._moves, Moves()
         if self.turnstiles.moves:
             moves.circuits, self.turnstiles.moves = self.turnstiles.moves, []
-        self._submitted, self._returned, self._outbox, self._started = [], [], [], []
         return moves
 
     def forget_old(self, now: float, may_go: Callable[[Task], bool] | None = None) -> list[Task]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .states import CANCELLED, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from .task import Task
 
@@ -24,24 +24,29 @@ def link(task: Task) -> Task | None:
     Returns a dependency that has already failed or been cancelled and whose fate ``task`` shares;
     then it was entered with those of that kind alone, where a retry downstream finds it.
     """
-    follows: Sequence[Task] = task.dependencies
-    fated: list[Task] = []
     # An outcome tells it faster than a status: this is asked of every edge of every graph.
-    task.missing = 0
-    for other in follows:
-        if other.outcome is None:
-            task.missing += 1
-    if task.missing < len(follows):
-        fated = [other for other in follows if shares_fate(task, other)]
-        follows = fated or [other for other in follows if other.outcome is None]
-    for dependency in follows:
-        if dependency.dependents is None:
-            dependency.dependents = [task]
+    missing = 0
+    for other in task.dependencies:
+        if other.outcome is not None:
+            if shares_fate(task, other):
+                return _share_fate(task)
         else:
-            dependency.dependents.append(task)
-    if not fated:
-        return None
-    task.missing = 0
+            missing += 1
+            if other.dependents is None:
+                other.dependents = [task]
+            else:
+                other.dependents.append(task)
+    task.missing = missing
+    return None
+
+
+def _share_fate(task: Task) -> Task:
+    fated = [other for other in task.dependencies if shares_fate(task, other)]
+    for other in task.dependencies:
+        if other in fated:
+            other.dependents = [*(other.dependents or ()), task]
+        elif other.dependents and other.dependents[-1] is task:
+            other.dependents.pop()
     return fated[0]
 
 

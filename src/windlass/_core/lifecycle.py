@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .change import Moves
 from .fates import (
     INTERRUPTED,
     SNOOZED,
@@ -46,7 +47,6 @@ from .waits import Waits
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .change import Transition
     from .outcome import Outcome
 
 BENEFIT_SECONDS = 10.0
@@ -85,12 +85,11 @@ class Lifecycle:
         self.claimed: dict[Task, str] = {}
         self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
         self.stops: list[tuple[Task, int]] = []
-        # What happened since the last drain; see Moves.
-        self._submitted: list[Task] = []
-        self._returned: list[Task] = []
-        self._outbox: list[Transition] = []
-        self._started: list[Task] = []
+        self._moves = Moves()
+        """What has happened since the last drain."""
         self.stale_reports = 0
+        self._holds = False
+        """Whether any task was ever held."""
         self._doomed: deque[tuple[Task, Task]] = deque()
         self._falling = False
 
@@ -102,39 +101,41 @@ class Lifecycle:
         task.status = after
         self.counts[before] -= 1
         self.counts[after] += 1
-        self._outbox.append((task, before, after, now, task.attempt, cause))
+        self._moves.moved.append((task, before, after, now, task.attempt, cause))
 
     # -- waiting to run ----------------------------------------------------------------------
 
     def _admit(self, task: Task, before: TaskStatus | None, now: float, cause: str) -> None:
         self.tasks[task.id] = task
-        spec = task.spec
-        if spec.plain and not (task.notes or task.dependencies or task.held or task.due):
-            pool = self.slots.pools[spec.executor]
-            if not pool.traits.manual:
-                # Nothing special about it, as about most tasks: straight into its queue.
-                self.counts[PENDING] += 1
-                if before is None:
-                    self._submitted.append(task)
-                else:
-                    self._outbox.append((task, before, PENDING, now, task.run, cause))
+        doomed_by = None
+        if task.dependencies:
+            if self._holds and not task.held:
+                self._release_all([other for other in task.dependencies if other.held], now)
+            doomed_by = link(task)
+            if task.missing or doomed_by is not None:
+                task.status = WAITING
+        spec, status, pool = task.spec, task.status, self.slots.pools[task.spec.executor]
+        self.counts[status] += 1
+        if (
+            spec.plain
+            and before is None
+            and doomed_by is None
+            and not (task.notes or task.held or task.due or pool.traits.manual)
+        ):
+            # Nothing special about it, as about most tasks.
+            if status is PENDING:
+                self._moves.submitted.append(task)
                 pool.queue.push(task)
+                return
+            if cause == "submitted":
+                self._moves.waiting.append(task)
                 return
         if spec.gates:
             self.turnstiles.expect(task)
         if task.notes is not None:
             self._enter_in_books(task, task.notes)
-        doomed_by = None
-        if task.dependencies:
-            for other in task.dependencies:
-                if other.held and not task.held:
-                    self._release_all([other], now)
-            doomed_by = link(task)
-            if task.missing or doomed_by is not None:
-                task.status = WAITING
-        status = task.status
-        self.counts[status] += 1
-        self._outbox.append((task, before, status, now, task.attempt, cause))
+        self._holds |= task.held
+        self._moves.moved.append((task, before, status, now, task.attempt, cause))
         if spec.timed:
             if spec.total_timeout is not None:
                 self.timers.set((task, "total_timeout"), task.created_at + spec.total_timeout)
@@ -251,13 +252,16 @@ class Lifecycle:
             else:
                 self.turnstiles.linger(task, now)
 
-    def _leave_well(self, task: Task, now: float) -> None:
+    def _finish_well(self, task: Task, outcome: Ok, now: float) -> None:
         """A run has returned: tell the policies that ask how it went, and give all back."""
         if self.tide is not None:
             self.tide.took(now - task.started_at)
         if task.spec.gates:
             self.turnstiles.judge(task, None, now)
         self._vacate(task, now)
+        self._move(task, COMPLETED, now, "returned")
+        task.outcome, task.ended_at = outcome, now
+        self._after_end(task, now)
 
     def _stop(self, task: Task, why: str, now: float) -> None:
         """Begin to end the attempt of a RUNNING task, for a timeout or because it is cancelled."""
@@ -299,10 +303,7 @@ class Lifecycle:
         """An attempt that was being interrupted has returned all the same: so much the better."""
         del self._ending[task]
         self.timers.discard((task, "grace"))
-        self._leave_well(task, now)
-        self._move(task, COMPLETED, now, "returned")
-        task.outcome, task.ended_at = outcome, now
-        self._after_end(task, now)
+        self._finish_well(task, outcome, now)
 
     def _late(self, task: Task, run: int, now: float) -> None:
         """A report that changes nothing, except that a lingering attempt has now left."""
@@ -420,26 +421,37 @@ class Lifecycle:
 
     def _tell_dependents(self, task: Task, now: float) -> None:
         dependents = task.dependents or ()
-        succeeded = task.status is COMPLETED
-        if succeeded:
+        if task.status is COMPLETED:
             task.dependents = None
+            for dependent in dependents:
+                if dependent.status is WAITING:
+                    dependent.missing -= 1
+                    if not dependent.missing:
+                        self._make_ready(dependent, now)
+            return
         for dependent in dependents:
             if dependent.status is not WAITING:
                 continue
-            if not succeeded and shares_fate(dependent, task):
+            if shares_fate(dependent, task):
                 self._doomed.append((dependent, task))
             else:
                 dependent.missing -= 1
                 if not dependent.missing:
                     self._make_ready(dependent, now)
-        if self._doomed:
-            self._fall(now)
+        self._fall(now)
 
     def _make_ready(self, task: Task, now: float) -> None:
         """Nothing is left of what ``task`` waited for."""
-        spec = task.spec
+        spec, moves = task.spec, self._moves
         pool = self.slots.pools[spec.executor]
-        if pool.traits.manual or not spec.plain or task.notes or task.held or task.due:
+        if (
+            not spec.plain
+            or moves.moved
+            or task.notes
+            or task.held
+            or task.due
+            or pool.traits.manual
+        ):
             self._move(task, PENDING, now, "dependencies done")
             self._line_up(task, now)
             return
@@ -447,7 +459,7 @@ class Lifecycle:
         task.status = PENDING
         self.counts[WAITING] -= 1
         self.counts[PENDING] += 1
-        self._outbox.append((task, WAITING, PENDING, now, task.run, "dependencies done"))
+        moves.readied.append(task)
         task.queued_at = now
         pool.queue.push(task)
 

@@ -102,12 +102,16 @@ class Slots:
         while True:
             if self.turnstiles.heeded:
                 self.turnstiles.call_again(now)
-            able = [pool for pool in self.pools.values() if pool.queue.size and self.room(pool) > 0]
+            able = [pool for pool in self.pools.values() if pool.queue.size]
+            if len(able) > 1:
+                able = [pool for pool in able if self.room(pool) > 0]
             if not able:
                 return picked
             alone = len(able) == 1  # the usual case: nobody competes for the global limit
             pool = able[0] if alone else max(able, key=lambda pool: _urgency(pool, now))
             count = self.room(pool) if alone else 1
+            if count <= 0:
+                return picked
             if pool.queue.mixed:
                 self._pick_mixed(pool, count, now, picked)
                 continue  # a gate may have called tasks of other pools

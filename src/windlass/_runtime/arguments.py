@@ -12,6 +12,7 @@ import copy
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._core.outcome import Ok
 from .chunks import Handles
 from .handle import Output, TaskHandle
 
@@ -110,22 +111,24 @@ def _refuse_among(values: Iterable[Any], place: str) -> None:
         )
 
 
+def results_in(args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The arguments with results for handles, if they are just that, and there; else None."""
+    results = []
+    for value in args:
+        kind = type(value)
+        if kind is TaskHandle and type(outcome := value._job.outcome) is Ok:
+            results.append(outcome.value)
+        elif kind in _ATOMS:
+            results.append(value)
+        else:
+            return None
+    return tuple(results)
+
+
 def filled(
     args: tuple[Any, ...], kwargs: dict[str, Any], value_for: Callable[[Any], Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments with each handle replaced by ``value_for`` it; what holds none is shared."""
-    if not kwargs:
-        flat = []
-        for value in args:
-            kind = type(value)
-            if kind is TaskHandle:
-                flat.append(value_for(value))
-            elif kind in _ATOMS:
-                flat.append(value)
-            else:
-                break
-        else:
-            return tuple(flat), kwargs
     fill = _Filling(value_for).fill
     return (
         tuple([value if type(value) in _ATOMS else fill(value) for value in args]),

@@ -36,17 +36,17 @@ def dependencies_of(
     job: Job, handles: Iterable[TaskHandle[Any]], after: Sequence[Any], runtime: Runtime
 ) -> tuple[Task, ...]:
     """The tasks that ``job`` depends on for data and for order, each once, as they are now."""
-    found: dict[str, Task] = {}
+    found: dict[Task, None] = {}
     tasks = runtime.engine.tasks
     if after:
         handles = (*handles, *(one for one in after if isinstance(one, TaskHandle)))
     for handle in handles:
-        other = handle._job
         if handle._runtime is not runtime:
             raise TaskDependencyError(
                 f"{handle!r} belongs to another manager; await it and pass its result", job.id
             )
-        found[other.id] = tasks.get(other.id, other)
+        other = handle._job
+        found[tasks.get(other.id, other)] = None  # retried, perhaps, or read from the file again
     for id in after:
         if isinstance(id, TaskHandle):
             continue
@@ -58,8 +58,8 @@ def dependencies_of(
             raise TaskDependencyError(
                 f"{job.label} depends on {id!r}, which no task has as its id{itself}", job.id
             )
-        found[id] = known
-    return tuple(found.values())
+        found[known] = None
+    return tuple(found)
 
 
 def holder_of_key(job: Job, keys: Mapping[str, Task]) -> Job | None:

@@ -69,7 +69,7 @@ class Entry:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.moves = Moves([], [], [], [])
+        self.moves = Moves()
         self.fresh: dict[int, Fresh] = {}
         self.inserts: dict[int, Row] = {}
         self.updates: dict[int, Update] = {}
@@ -392,12 +392,13 @@ class Journal:
 
 def _changed(moves: Moves) -> Iterable[Task]:
     """The tasks in ``moves``, each once, but for those that were taken in as the store has them."""
-    came = cast("list[Job]", moves.submitted)
+    came = cast("list[Job]", [*moves.submitted, *moves.waiting])
     moved = cast("list[tuple[Job, TaskStatus | None]]", [move[:2] for move in moves.moved])
     return dict.fromkeys(
         [
             *[job for job in came if not job.seq],
             *moves.returned,
+            *moves.readied,
             *[job for job, before in moved if before is not None or not job.seq],
             *moves.started,
         ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.outcome import Again, Cancelled, Ok
 from .._core.policies import NO_RETRY
 from .._core.states import RUNNING
-from .arguments import filled
+from .arguments import filled, results_in
 from .current import stopping_error
 from .invoke import begin, call
 from .log_lines import said_in
@@ -232,6 +232,8 @@ class Run:
         job = self.job
         if not job.dependencies:
             return job.args, job.kwargs or _NO_KEYWORDS
+        if not job.kwargs and (results := results_in(job.args)) is not None:
+            return results, _NO_KEYWORDS
         return filled(job.args, job.kwargs or _NO_KEYWORDS, self.runtime.value_for)
 
     def note_cleanup_errors(self, errors: list[BaseException]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.outcome import Lost, Ok
 from .._core.states import RUNNING
@@ -68,9 +68,11 @@ class Waiting(Parts):
 
     def value_for(self, handle: TaskHandle[Any]) -> Any:
         """What takes the place of a handle among the arguments: its result, or its error."""
-        asked = handle._job
-        job: Job = self.engine.tasks.get(asked.id, asked)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+        job = handle._job
         outcome = job.outcome
+        if type(outcome) is not Ok:  # perhaps it was retried, or read from the file again
+            job = cast("Job", self.engine.tasks.get(job.id, job))
+            outcome = job.outcome
         if type(outcome) is Ok:
             return outcome.value if type(handle) is TaskHandle else handle._pick(outcome.value)
         job.looked = True

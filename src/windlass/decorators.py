@@ -15,7 +15,6 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -42,6 +41,7 @@ from ._runtime.signature import is_asynchronous, name_of
 from .executors._celery.kinds import is_celery_task, signature_in
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Self
 
 P = ParamSpec("P")
@@ -347,6 +347,8 @@ def _apply(
 
 def _moment(at: Any) -> float:
     """``at`` in seconds since the epoch."""
+    from datetime import datetime  # noqa: PLC0415  # slow to import, and few calls name a time
+
     if isinstance(at, datetime):
         return at.timestamp()
     if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import threading
 
 from windlass._core.outcome import Ok
@@ -102,7 +101,7 @@ class PretendingToKill(ThreadExecutor):
 
     def __init__(self, slots):
         super().__init__(slots)
-        self.traits = dataclasses.replace(self.traits, lingers=False)
+        self.traits = self.traits._replace(lingers=False)
 
 
 class TestPretendingToKill(Suite):
@@ -114,7 +113,7 @@ class Deaf(ThreadExecutor):
 
     def __init__(self, slots):
         super().__init__(slots)
-        self.traits = dataclasses.replace(self.traits, lingers=False, grace=3600.0)
+        self.traits = self.traits._replace(lingers=False, grace=3600.0)
 
     def stop(self, call):
         """Do nothing."""

@@ -7,7 +7,6 @@ tuples less are a hundred thousand less for the collector to trace.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .outcome import Err
@@ -63,8 +62,7 @@ class Moves:
         return sum(map(len, plain), len(self.moved))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One move of one task from one status to another."""
 
     task_id: str

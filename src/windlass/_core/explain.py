@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -158,6 +157,8 @@ class Explanation:
 
     def _clock(self, wall: float) -> str:
         # People read the clock on their wall, so this is local time.
+        from datetime import datetime  # noqa: PLC0415  # slow to import
+
         moment = datetime.fromtimestamp(wall)  # noqa: DTZ006
         today = moment.date() == datetime.fromtimestamp(self._wall).date()  # noqa: DTZ006
         return f"{moment:%H:%M:%S}" if today else f"{moment:%Y-%m-%d %H:%M:%S}"

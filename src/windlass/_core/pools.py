@@ -6,8 +6,7 @@ there is a place for it to start in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .queues import Rank, ReadyQueue
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from .turnstiles import Turnstiles
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """What an executor can do; it declares this once, and the engine goes by it."""
 
     slots: int

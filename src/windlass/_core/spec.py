@@ -15,7 +15,7 @@ WhenOpen: TypeAlias = Literal["wait", "fail"]
 OnCrash: TypeAlias = Literal["retry", "fail"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Spec:
     """The options of a task. Every call of one function shares one Spec unless it overrides some.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from .._core.change import Gap
@@ -82,7 +81,7 @@ class Asking(Parts):
         there = [i.id for i in infos if i.status is RUNNING and i.id not in self.engine.tasks]
         told = self.follower.progress(there) if there else {}
         return [
-            replace(info, progress=told[info.id][0], message=told[info.id][1])
+            info._replace(progress=told[info.id][0], message=told[info.id][1])
             if info.id in told
             else info
             for info in infos

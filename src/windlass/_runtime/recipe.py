@@ -24,7 +24,7 @@ class ForCall(NamedTuple):
     """In wall-clock seconds since the epoch."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Recipe:
     """A function, what is asked of the tasks that run it, and what calls it takes."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,7 +33,7 @@ class TamperedExecutor:
     ) -> None:
         self.executor = executor
         # What is started late is started by a timer, so everything is started on the loop.
-        self.traits = dataclasses.replace(executor.traits, any_thread=False)
+        self.traits = executor.traits._replace(any_thread=False)
         self._fate_of = fate_of
         self._poke = poke
         self._loop: asyncio.AbstractEventLoop

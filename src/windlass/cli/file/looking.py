@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -201,7 +200,7 @@ def _as_they_run(tasks: TaskFile, found: list[TaskInfo]) -> list[TaskInfo]:
     with suppress(StoreError), _client(tasks) as manager:
         running = {info.id: info for info in manager.list_tasks(status=TaskStatus.RUNNING)}
         return [
-            replace(info, progress=running[info.id].progress, message=running[info.id].message)
+            info._replace(progress=running[info.id].progress, message=running[info.id].message)
             if info.id in running and info.status is TaskStatus.RUNNING
             else info
             for info in found

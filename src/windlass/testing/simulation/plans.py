@@ -65,7 +65,7 @@ class Setting(NamedTuple):
         if not self.narrow:
             return kinds
         return {
-            name: kind if kind.manual else replace(kind, slots=1, max_waiting=1)
+            name: kind if kind.manual else kind._replace(slots=1, max_waiting=1)
             for name, kind in kinds.items()
         }
 

@@ -147,8 +147,10 @@ def no_longer_than(seconds: float) -> Generator[None]:
         raise Broken(f"the engine hangs: no answer within {seconds} s")
 
     handler = signal.signal(signal.SIGALRM, hangs)
-    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
+    timer = signal.getitimer(signal.ITIMER_REAL)
     try:
+        # Again and again: what is raised while a finalizer runs, or the like, gets lost.
+        signal.setitimer(signal.ITIMER_REAL, seconds, max(seconds, 1.0))
         yield
     finally:
         # Whoever had an alarm set, a test runner maybe, gets it back.

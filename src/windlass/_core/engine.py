@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import DuplicateTaskError, InvalidTaskStateError, QueueFullError
 from .change import Moves
-from .fates import INTERRUPTED, TIMEOUT, story
+from .fates import TIMEOUT, story
 from .flow import Adaptive
 from .graph import in_order, shares_fate
 from .lifecycle import Lifecycle
@@ -41,6 +41,7 @@ from .meters import Tide
 from .outcome import Again, Cancelled, Err, Ok, Unbegun
 from .pools import Pool, Traits
 from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WAITING
+from .task import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

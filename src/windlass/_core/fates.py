@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = "timeout"
 TOTAL_TIMEOUT = "total_timeout"
-INTERRUPTED = "interrupted"
-SNOOZED = "snoozed"
-UNBEGUN = "taken back"
 
 
 def timed_out(task: Task, why: str) -> Err:

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING
 
 from .change import Moves
 from .fates import (
-    INTERRUPTED,
-    SNOOZED,
     TIMEOUT,
     TOTAL_TIMEOUT,
-    UNBEGUN,
     doom,
     story,
     timed_out,
@@ -38,7 +35,7 @@ from .states import (
     WAITING,
     TaskStatus,
 )
-from .task import Attempt, Notes, Task
+from .task import INTERRUPTED, SNOOZED, UNBEGUN, Attempt, Notes, Task
 from .timers import Purpose, Timers
 from .turnstile import Turnstile
 from .turnstiles import Turnstiles
@@ -137,18 +134,23 @@ class Lifecycle:
         self._holds |= task.held
         self._moves.moved.append((task, before, status, now, task.attempt, cause))
         if spec.timed:
-            if spec.total_timeout is not None:
-                self.timers.set((task, "total_timeout"), task.created_at + spec.total_timeout)
-            if spec.expires is not None and (before is not None or not task.started_at):
-                too_late = task.created_at + spec.expires
-                if before is None and task.run:
-                    too_late = max(too_late, now + BENEFIT_SECONDS)
-                self.timers.set((task, "expires"), too_late)
+            self._limit(task, now, anew=before is not None)
         if doomed_by is not None:
             self._doomed.append((task, doomed_by))
             self._fall(now)
         elif status is PENDING:
             self._line_up(task, now)
+
+    def _limit(self, task: Task, now: float, *, anew: bool) -> None:
+        """Set until when a task that is taken in must end and start; ``anew``: it was retried."""
+        spec = task.spec
+        if spec.total_timeout is not None:
+            self.timers.set((task, "total_timeout"), task.created_at + spec.total_timeout)
+        if spec.expires is not None and (anew or not task.started_at):
+            too_late = task.created_at + spec.expires
+            if task.run and not anew:
+                too_late = max(too_late, now + BENEFIT_SECONDS)
+            self.timers.set((task, "expires"), too_late)
 
     def _enter_in_books(self, task: Task, notes: Notes) -> None:
         if notes.key is not None:

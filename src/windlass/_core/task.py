@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .fates import INTERRUPTED, SNOOZED, UNBEGUN
 from .states import COMPLETED, PENDING, RUNNING, TERMINAL, TaskStatus
 
 if TYPE_CHECKING:
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 REMEMBERED_ATTEMPTS = 20
 
+INTERRUPTED = "interrupted"
+SNOOZED = "snoozed"
+UNBEGUN = "taken back"
 _GIVEN_BACK = frozenset({SNOOZED, INTERRUPTED, UNBEGUN})
 """What ends a run that spends no attempt."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..._core.fates import INTERRUPTED
 from ..._core.flow import Adaptive
 from ..._core.lifecycle import BENEFIT_SECONDS
 from ..._core.outcome import Again, Cancelled, Err, Ok
@@ -19,6 +18,7 @@ from ..._core.states import (
     WAITING,
     TaskStatus,
 )
+from ..._core.task import INTERRUPTED
 from .lives import Life, may_run, snapshot
 from .plans import Broken, Fatal
 

@@ -173,6 +173,50 @@ def test_a_task_that_depends_on_a_failure_fails_where_it_is_submitted():
     ]
 
 
+def test_a_task_that_shares_the_fate_of_one_is_entered_with_no_other():
+    room = Room()
+    still_open, failed = room.add("a"), room.failed("b")
+    doomed = room.add("c", still_open, failed)
+    assert doomed.status is FAILED
+    assert not still_open.dependents
+    assert failed.dependents == [doomed]
+
+
+def test_what_was_cancelled_meanwhile_is_not_readied():
+    room = Room()
+    a = room.running("a")
+    b, c = room.add("b", a), room.add("c", a)
+    room.engine.cancel(b, room.now)
+    room.report(a)
+    assert (b.status, c.status) == (CANCELLED, PENDING)
+
+
+def test_what_comes_from_an_earlier_life_and_still_waits_says_so():
+    room = Room()
+    a = room.add("a")
+    room.engine.restore(room.make("b", a), room.now)
+    assert "b: new -> waiting (recovered)" in room.moves()
+
+
+@pytest.mark.parametrize("odd", [False, True])
+def test_what_a_dependency_brings_about_is_told_in_order(odd):
+    """With and without something out of the ordinary in the same turn."""
+    room = Room()
+    a = room.add("a")
+    room.add("b", a)
+    assert room.moves() == ["a: new -> pending (submitted)", "b: new -> waiting (submitted)"]
+    room.take()
+    if odd:
+        room.cancelled("c")
+    room.report(a)
+    room.take()
+    told = [move for move in room.moves() if move.startswith("b")]
+    assert told == [
+        "b: waiting -> pending (dependencies done)",
+        "b: pending -> running (started)",
+    ]
+
+
 def test_failures_meet_in_the_middle_without_harm():
     room = Room()
     a, b = room.running("a"), room.running("b")

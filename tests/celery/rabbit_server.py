@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ class RabbitServer:
             "ERL_EPMD_PORT": str(mapper),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
-        self._folder = folder
+        self._mapper_port = mapper
         self._mapper: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[str] | None = None
 
@@ -60,6 +61,9 @@ class RabbitServer:
         """Start it, and wait until it says that it has."""
         if self._mapper is None:  # else the server starts one that outlives it
             self._mapper = subprocess.Popen(["epmd"], env=self._environment)
+            while not self._maps():
+                if self._mapper.poll() is not None:
+                    raise RuntimeError(f"epmd ended with {self._mapper.returncode}")
         self._process = subprocess.Popen(
             [self._program],
             env=self._environment,
@@ -78,6 +82,13 @@ class RabbitServer:
             self.kill()
             raise RuntimeError("RabbitMQ did not start:\n" + "".join(said[-20:]))
         # It says little more: what it does say fits the pipe.
+
+    def _maps(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._mapper_port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         """Kill it without a word."""

@@ -241,3 +241,15 @@ def test_what_is_recovered_stands_in_line_in_the_order_in_which_it_came():
         room.engine.restore(task, room.now)
     assert with_a_past.queued_at == plain.queued_at == room.now
     assert room.take() == ["a", "b"]
+
+
+def test_it_is_not_lined_up_again_when_the_attempt_that_it_overlaps_has_left():
+    room = Room(FAR)
+    task = handed_over(room, retries=1, overlap=True, timeout=1)
+    room.engine.begin(task, 1, room.now)
+    room.later(1)
+    room.later(1)  # its grace is over, and it goes on
+    assert room.take() == ["a"]
+    room.report(task, Ok(1), run=1)
+    assert (task.queued, room.take()) == (False, [])
+    assert task in room.engine.claimed

@@ -315,7 +315,8 @@ class Lifecycle:
         if self.lingering.get(task.id) == run:
             del self.lingering[task.id]
             current = self.tasks.get(task.id)
-            if current is not None and current.status is PENDING and not current.queued:
+            waits = current is not None and current.status is PENDING and not current.queued
+            if current is not None and waits and current not in self.claimed:
                 # It may be due since a moment ago; were the timer left, it would queue twice.
                 self.timers.discard((current, "due"))
                 self._line_up(current, now)

@@ -29,13 +29,11 @@ from typing import (
     overload,
 )
 
-from ._core.flow import Gate, require_gate_name
-from ._core.policies import NO_RETRY, Retry
 from ._core.spec import OnCrash, RunIf, Spec, WhenOpen
-from ._core.states import TaskPriority
-from ._numbers import require_count, require_seconds
+from ._numbers import require_seconds
 from ._runtime.arguments import Ref
 from ._runtime.handle import Output, TaskHandle
+from ._runtime.options import translate
 from ._runtime.recipe import ForCall, Recipe
 from ._runtime.signature import is_asynchronous, name_of
 from .executors._celery.kinds import is_celery_task, signature_in
@@ -43,6 +41,9 @@ from .executors._celery.kinds import is_celery_task, signature_in
 if TYPE_CHECKING:
     from datetime import datetime
     from typing import Self
+
+    from ._core.policies import Retry
+    from ._core.states import TaskPriority
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -330,7 +331,7 @@ def _apply(
     if {"id", "aliases"} & options.keys():
         raise TypeError("id= and aliases= name the function and belong into @task(...)")
     changes = {name: value for name, value in options.items() if name not in _FOR_CALL}
-    _translate(changes, spec)
+    translate(changes, spec)
     for_call = {name: options[name] for name in _FOR_CALL & options.keys()}
     if not for_call:
         return dataclasses.replace(spec, **changes), call
@@ -363,73 +364,3 @@ def several(tasks: Any) -> tuple[Any, ...]:
     if not isinstance(tasks, Iterable):
         raise TypeError(f"after= takes handles and ids, not {tasks!r}")
     return tuple(tasks)
-
-
-def _translate(changes: dict[str, Any], spec: Spec) -> None:
-    """Turn options as people write them into fields of Spec, in place."""
-    for name in ("name", "type", "description", "executor"):
-        if not isinstance(text := changes.get(name, ""), str):
-            raise TypeError(f"{name}= takes a text, not {text!r}")
-    for name, read in _READERS.items():
-        if name in changes:
-            changes[name] = read(changes[name])
-    if not isinstance(owner := changes.get("owner"), str | None):
-        raise TypeError(f"owner= takes a text, not {owner!r}")
-    if "max_retries" in changes or "retry_delay" in changes:
-        if "retry" in changes:
-            raise TypeError("give either retry=Retry(...), or max_retries= and retry_delay=")
-        old = spec.retry
-        retries = require_count("max_retries", changes.pop("max_retries", old.retries))
-        delay = require_seconds("retry_delay", changes.pop("retry_delay", old.delay), zero=True)
-        changes["retry"] = dataclasses.replace(old, retries=retries, delay=delay)
-    if changes.get("retry", ...) is None:
-        changes["retry"] = NO_RETRY
-
-
-def _tags(tags: Any) -> frozenset[str]:
-    if isinstance(tags, str):
-        raise TypeError(f"tags= takes several tags, not one text: write tags=[{tags!r}]")
-    if not isinstance(tags, Iterable):
-        raise TypeError(f"tags= takes several texts, not {tags!r}")
-    several: frozenset[Any] = frozenset(tags)
-    if not all(isinstance(tag, str) for tag in several):
-        raise TypeError(f"tags= takes texts, not {tags!r}")
-    return several
-
-
-def _metadata(metadata: Any) -> dict[str, Any]:
-    if not isinstance(metadata, Mapping):
-        raise TypeError(f"metadata= takes a dict, not {metadata!r}")
-    return dict(metadata)
-
-
-def _gates(gates: Any) -> tuple[tuple[str, int], ...]:
-    if isinstance(gates, str):
-        gates = [gates]
-    if not isinstance(gates, Iterable):
-        raise TypeError(f"gates= takes names, or a dict of names and weights, not {gates!r}")
-    named: list[tuple[Any, Any]]
-    named = [*gates.items()] if isinstance(gates, Mapping) else [(name, 1) for name in gates]
-    weights: dict[str, Any] = {}
-    for name, weight in named:
-        if isinstance(name, Gate):
-            raise TypeError(
-                f"a task names its gates, gates=[{name.name!r}], and the manager is given them: "
-                f"TaskManager(gates=[Gate({name.name!r}, ...)])"
-            )
-        require_gate_name(name)
-        if name in weights:
-            raise ValueError(
-                f"gates= names {name!r} twice; for two of its slots, write gates={{{name!r}: 2}}"
-            )
-        weights[name] = weight
-        require_count(f"the weight at the gate {name!r}", weight, least=1)
-    return tuple(sorted(weights.items()))
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "priority": TaskPriority.named,
-    "tags": _tags,
-    "metadata": _metadata,
-    "gates": _gates,
-}

@@ -134,6 +134,12 @@ HISTORIES = {
         *do("A", *STARTED), Open("B", (("kiln", "narrow"),)), TakeOver("B"), *do("B", *STARTED),
         Ask("B", "b", "retry"), *do("B", *STARTED),
     ),
+    "not even along with what it depends on, before its end is stored": (
+        Open("A", (("kiln", "narrow"),)), submit("A", Order("a", expires=2.0)), Pass(6.0),
+        *do("A", *STORED), Open("B", role="client"),
+        submit("B", Order("b", "kiln", after=("a",), with_results=True)),
+        Ask("B", "a", "retry downstream"), *do("B", "attend"), *do("A", "look", *STARTED),
+    ),
     "a task is retried before it was ever stored": (
         Open("A"), submit("A", Order("a")), Ask("A", "a", "cancel"), Ask("A", "a", "retry"),
     ),

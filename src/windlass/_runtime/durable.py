@@ -273,7 +273,8 @@ class Durable:
         fallen, line = {job.id}, [job]
         while line:
             above = line.pop()
-            for id in below[above.id]:
+            unwritten = [one.id for one in above.dependents or () if one.outcome is not None]
+            for id in dict.fromkeys([*below[above.id], *unwritten]):
                 other = self._needed(id)
                 if other not in (above.dependents or ()):
                     above.dependents = [*(above.dependents or ()), other]

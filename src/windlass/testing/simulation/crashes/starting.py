@@ -61,7 +61,9 @@ def _judge_dependencies(account: Account, run: Run) -> None:
             # One that could not be stored has ended by that, whoever has its key now. One that was
             # retried may have ended, and begun anew, before anything of that was stored.
             ended = bool(
-                account.ends[name] or {asked, name} & account.unstored or account.retries[name]
+                account.ends[name]
+                or account.equals(asked) & account.unstored
+                or account.retries[name]
             )
         if not ended:
             raise Broken(f"{run.job.id} starts, and {name} is {account.status(name)}")

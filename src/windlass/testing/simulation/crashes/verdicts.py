@@ -110,8 +110,8 @@ def _judge_failure(account: Account, life: Life, row: Row, rest: list[Any]) -> N
 def _is_cancelled(account: Account, life: Life | None, id: str) -> bool:
     if id in account.cancels or timing.has_expired(account, life, id):
         return True
-    above = [account.holder(name) for name in account.orders[id].after]
-    above += account.orders[id].after
+    # What it follows may have given way to another with its key, which may never have been stored.
+    above = [other for name in account.orders[id].after for other in account.equals(name)]
     if id in account.parents:
         above.append(account.parents[id])
     return any(

@@ -14,6 +14,7 @@ import ctypes
 import os
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -30,6 +31,7 @@ Durability: TypeAlias = Literal["full", "normal"]
 
 _OLDEST = (3, 33, 0)  # the first that updates from a list of values
 _IDLE_READERS = 4
+_PAUSE = 0.01
 _STATEMENTS = 64  # more than there are, so that each is prepared once
 _LOG_LIMIT = 64 * 2**20  # how much of a write-ahead log that had to grow is kept, in bytes
 
@@ -187,7 +189,7 @@ class Connections:
         if _asked(connection, "page_count") == 0:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         if _asked(connection, "journal_mode") != "wal":
-            mode = _asked(connection, "journal_mode = WAL")
+            mode = self._switch(connection)
             if mode != "wal":
                 raise StoreError(
                     f"{self.path} cannot be switched to a write-ahead log (journal_mode = WAL): it "
@@ -198,6 +200,21 @@ class Connections:
             connection.execute("BEGIN IMMEDIATE")
             migrate(connection, self.path)
             connection.execute("COMMIT")
+
+    def _switch(self, connection: sqlite3.Connection) -> str | int:
+        """Have a write-ahead log. SQLite waits for nobody where two do so at once: we do."""
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            for _ in range(int(self._patience / _PAUSE)):
+                try:
+                    return _asked(connection, "journal_mode = WAL")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                        raise
+                    time.sleep(_PAUSE)
+            return _asked(connection, "journal_mode = WAL")
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000)}")
 
 
 def _asked(connection: sqlite3.Connection, pragma: str) -> str | int:

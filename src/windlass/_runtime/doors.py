@@ -300,7 +300,7 @@ class Doors:
         if runtime.durable is None:
             return
         # Those of a follower are not in its engine.
-        for job in dict.fromkeys([*runtime.jobs(lambda _: True), *runtime.durable.mine.values()]):
+        for job in dict.fromkeys([*runtime.jobs(lambda _: True), *runtime.durable.all_mine()]):
             if job.outcome is not None and job.told:
                 continue
             watcher, job.watcher = job.watcher, None

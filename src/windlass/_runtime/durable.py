@@ -197,6 +197,10 @@ class Durable:
         self._lease.release()
         self.store.close()
 
+    def all_mine(self) -> list[StoredJob]:
+        """The jobs in ``mine``; any thread may ask while any other adds one."""
+        return [job for ref in self.mine.valuerefs() if (job := ref()) is not None]
+
     def is_led(self) -> bool:
         """Whether any process leads."""
         return self._lease.taken

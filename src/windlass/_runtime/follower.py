@@ -361,7 +361,7 @@ class Follower:
 
     def _look_for_all(self) -> None:
         """Read in the store what became of our tasks: news may have been lost."""
-        self._look_for([job for job in self._durable.mine.values() if job.outcome is None])
+        self._look_for([job for job in self._durable.all_mine() if job.outcome is None])
 
     def _look_for(self, jobs: list[StoredJob]) -> None:
         jobs = [job for job in jobs if job.id not in self._renewing]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from runtime.stage import on_a_loop
 
-from windlass import TaskCancellationError, TaskManager, TaskStatus
+from windlass import TaskCancellationError, TaskManager, TaskStatus, task
 from windlass._runtime import follower
 
 from . import sharer
@@ -50,6 +50,22 @@ def test_each_task_of_three_processes_is_run_once(tmp_path):
     said = [process.communicate(timeout=60) for process in processes]
     assert [out for out, _ in said] == ["done 80\n"] * 3, said
     assert sorted(map(int, log.read_text().split())) == list(range(240))
+
+
+def test_a_client_submits_while_its_follower_looks_for_what_became_of_all(tmp_path):
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with TaskManager(tmp_path / "jobs.db", role="client") as tm:
+            durable = tm._runtime.durable
+            looking = task(lambda: {len(durable.all_mine()) for _ in range(2000)}, durable=False)
+            seen = tm.submit(looking)
+            left = []
+            while not seen.done():
+                left.append(tm.submit(sharer.wait.options(delay=3600), "never"))
+            assert len(seen.result()) > 2, "nothing came while it was looking"
+    finally:
+        sys.setswitchinterval(often)
 
 
 @on_a_loop

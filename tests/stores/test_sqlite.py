@@ -284,6 +284,15 @@ def test_flipped_bits_are_damage_or_go_unnoticed_but_nothing_else(file, seed):
     assert str(file) in said
 
 
+def test_damage_in_one_text_is_not_overlooked_in_those_that_are_read_after_it(file, store):
+    store.commit(store.take_lead(), batch(inserts=[row(1)]))
+    with store._connections.maintaining() as connection:
+        connection.execute("UPDATE windlass_tasks SET function = CAST(x'66ff' AS TEXT)")
+    assert store.rows(["t-1"])["t-1"].function == "f\N{REPLACEMENT CHARACTER}"
+    with pytest.raises(StoreCorruptError), store._connections.reading() as connection:
+        connection.execute("SELECT function FROM windlass_tasks").fetchall()
+
+
 def test_somebody_elses_long_transaction(file, store):
     epoch = store.take_lead()
     store.commit(epoch, batch(inserts=[row(1)]))

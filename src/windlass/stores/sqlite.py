@@ -304,7 +304,10 @@ def _fetched(
         if "decode to UTF-8" not in str(error):
             raise
     connection.text_factory = _as_far_as_it_goes
-    return connection.execute(sql, parameters).fetchall()
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    finally:
+        connection.text_factory = str  # others read with this connection after us
 
 
 def _as_far_as_it_goes(text: bytes) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -135,6 +136,25 @@ async def test_a_cancelled_task_does_not_take_others_of_its_lane_with_it():
         results = await tm.gather(*handles, return_errors=True)
         assert results[1::2] == list(range(1, 20, 2))
         assert all(isinstance(error, TaskCancellationError) for error in results[::2])
+
+
+@on_a_loop
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_who_cancels_its_own_asyncio_task_keeps_that_to_itself(swallows):
+    async def cancel():
+        asyncio.current_task().cancel()
+        if swallows:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+        return "done"
+
+    async def breathe():
+        await asyncio.sleep(0)
+        return asyncio.current_task().cancelling()
+
+    async with TaskManager() as tm:
+        handles = [tm.submit(cancel), *[tm.submit(breathe) for _ in range(5)]]
+        assert await tm.gather(*handles) == ["done", 0, 0, 0, 0, 0]
 
 
 @on_a_loop

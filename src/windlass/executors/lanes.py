@@ -9,8 +9,8 @@ behind it, finds work still queued, the lane was suspended by its call, and twic
 woken as before. So a thousand quick coroutines share one lane, and a thousand slow ones have a
 thousand after ten rounds.
 
-A lane whose call was stopped, or ended in any way but a result, is not used again: what is left of
-a cancellation belongs to the asyncio task that got it.
+A lane whose call was stopped, or cancelled the asyncio task it was in, or ended in any way but a
+result, is not used again: what is left of a cancellation belongs to the asyncio task that got it.
 
 Whoever begins to wait on this loop has time, and a short coroutine can be over before a lane would
 have had its turn. So the waiter's time is used (``fill_in``) to run calls in the name of a lane
@@ -305,7 +305,7 @@ class Lanes:
     async def _lane(self) -> None:
         me = asyncio.current_task()
         assert me is not None
-        queue, report = self._queue, self._report
+        queue, report, cancelling = self._queue, self._report, me.cancelling
         begun: Begun | None = None
         in_a_row = 0
         while True:
@@ -324,7 +324,7 @@ class Lanes:
                 stopped = call.place is not me
                 call.place = None
                 report(call, outcome, wake=bool(queue))
-                if stopped or type(outcome) is not Ok:
+                if stopped or type(outcome) is not Ok or cancelling():
                     self._on_idle()
                     return
                 in_a_row += 1

@@ -473,8 +473,8 @@ class Store(Protocol):
         """A note that processes leave each other in the store, such as where the leader listens."""
         ...
 
-    def write_note(self, name: str, text: str | None) -> None:
-        """Leave a note, or take it away."""
+    def write_note(self, name: str, text: str | None, task: str | None = None) -> None:
+        """Leave a note, or take it away; one of a ``task``, by its id, is deleted with that."""
         ...
 
     def shrink(self) -> None:

@@ -6,7 +6,7 @@ from runtime.stage import on_a_loop
 from windlass import TaskDependencyError, TaskManager
 from windlass._runtime import keeping
 
-from .stage import Clocked, add, door, settled, wait_at
+from .stage import Clocked, add, door, read, settled, wait_at
 
 
 @on_a_loop
@@ -34,6 +34,19 @@ async def test_keys_are_forgotten_with_what_had_them(jobs, monkeypatch):
         sweeper.look(world.clock.now())
         assert keys == {}
         assert tm.submit(add.options(key="order 1"), 1).id != first.id
+
+
+@on_a_loop
+async def test_who_gave_way_to_a_key_is_forgotten_with_who_has_it(jobs):
+    gave_way = "SELECT name FROM windlass_notes WHERE name LIKE 'alias:%'"
+    async with TaskManager(jobs) as tm, TaskManager(jobs, role="client") as client:
+        twice = [client.submit(add.options(key="order 1"), 1) for _ in range(2)]
+        assert await client.gather(*twice) == [2, 2]
+        assert read(jobs, gave_way) == [(f"alias:{twice[1].id}",)]
+        await settled(tm)
+        assert tm.cleanup() == 1
+        await tm.flush()
+        assert read(jobs, gave_way) == []
 
 
 @on_a_loop

@@ -111,10 +111,10 @@ class TwoStores(RuleBasedStateMachine):
     def post(self, kind, body):
         self.both(lambda store: store.post([(kind, body)]))
 
-    @rule(name=NAMES, text=st.none() | NAMES)
-    def write_note(self, name, text):
-        self.both(lambda store: store.write_note(name, text))
-        self.both(lambda store: store.read_note(name))
+    @rule(name=NAMES, text=st.none() | NAMES, task=st.none() | SEQS)
+    def write_note(self, name, text, task):
+        id = None if task is None else f"t{task}"
+        self.both(lambda store: store.write_note(name, text, id))
 
     @rule()
     def reopen(self):
@@ -152,6 +152,9 @@ class TwoStores(RuleBasedStateMachine):
             lambda store: store.news(0),
             lambda store: store.requests(),
             lambda store: [(store.checkpoint(n), store.steps(n)) for n in range(9)],
+            lambda store: [
+                store.read_note(name) for name in ("", "a", "b", "aa", "ab", "ba", "bb")
+            ],
             # The numbers of lines are each store's own.
             lambda store: [[line for _, line in store.lines(n)] for n in range(9)],
         ):

@@ -165,7 +165,7 @@ def test_a_later_version_is_refused_and_left_alone(file):
         connection.execute("UPDATE windlass_state SET value = 99 WHERE name = 'schema'")
         connection.commit()
     before = file.read_bytes()
-    with pytest.raises(StoreError, match=r"later version.*99.*up to 1\. Upgrade Windlass"):
+    with pytest.raises(StoreError, match=r"later version.*99.*up to 2\. Upgrade Windlass"):
         SqliteStore(file).open()
     assert file.read_bytes() == before
 
@@ -188,8 +188,25 @@ def test_an_earlier_version_is_brought_up_to_date(file, monkeypatch):
     store.close()
     store.open()  # nothing is done twice
     store.close()
-    assert ask(file, "SELECT value FROM windlass_state WHERE name = 'schema'") == [(2,)]
+    assert ask(file, "SELECT value FROM windlass_state WHERE name = 'schema'") == [(3,)]
     assert ask(file, "SELECT flavour FROM windlass_tasks WHERE seq = 1") == [(None,)]
+
+
+def test_aliases_of_the_first_version_go_with_their_tasks(file, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        store = SqliteStore(file)
+        store.open()
+        store.close()
+    with closing(sqlite3.connect(file)) as connection:
+        notes = [("alias:t-9", "t-1"), ("leader", "t-1")]
+        connection.executemany("INSERT INTO windlass_notes (name, text) VALUES (?, ?)", notes)
+        connection.commit()
+    fill(file, 1)
+    store.open()
+    store.commit(store.take_lead(), batch(deletes=[1]))
+    store.close()
+    assert ask(file, "SELECT name FROM windlass_notes") == [("leader",)]
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(file, monkeypatch):

@@ -432,7 +432,7 @@ class Durable:
                     verdict = error if isinstance(error, TaskError) else StoreError(str(error))
                     runtime.engine.restore(job, now, Err(verdict, raised=False))
         if known is not None:
-            self.store.write_note(f"alias:{job.id}", known.id)
+            self.store.write_note(f"alias:{job.id}", known.id, task=known.id)
             if self.mine.get(job.id) is job:
                 self.end_with(job, known)
         return known

@@ -39,7 +39,7 @@ class MemoryStore:
         self._last_request = 0
         self._news: deque[tuple[int, bytes]] = deque(maxlen=NEWS_KEPT)
         self._last_news = 0
-        self._notes: dict[str, str] = {}
+        self._notes: dict[str, tuple[str, str | None]] = {}
 
     def open(self) -> None:
         self._is_open = True
@@ -68,6 +68,7 @@ class MemoryStore:
         replaced: dict[int, Row | None] = {}
         try:
             # In the order in which the other stores write; the first deletes make room for ids.
+            gone = self._ids(batch.deletes)
             for seq in batch.deletes:
                 self._put(seq, None, replaced)
             rows = batch.rows()
@@ -82,6 +83,7 @@ class MemoryStore:
                     if update.ended_at is None:
                         del changes["ended_at"], changes["outcome"]
                     self._put(seq, old._replace(**changes), replaced)
+            gone |= self._ids(batch.deletes)
             for seq in batch.deletes:
                 self._put(seq, None, replaced)
         except StoreError:
@@ -92,6 +94,12 @@ class MemoryStore:
                     self._tasks[seq], self._seqs[was.id] = was, seq
             raise
         self._last_seq = max([self._last_seq, *(row.seq for row in rows)])
+        for name, (_, task) in tuple(self._notes.items()) if gone else ():
+            if task in gone:
+                del self._notes[name]
+
+    def _ids(self, seqs: list[int]) -> set[str]:
+        return {self._tasks[seq].id for seq in seqs if seq in self._tasks}
 
     def _refuse_known(self, fresh: Row) -> None:
         if fresh.seq in self._tasks:
@@ -231,14 +239,14 @@ class MemoryStore:
 
     def read_note(self, name: str) -> str | None:
         with self._opened():
-            return self._notes.get(name)
+            return self._notes.get(name, (None, None))[0]
 
-    def write_note(self, name: str, text: str | None) -> None:
+    def write_note(self, name: str, text: str | None, task: str | None = None) -> None:
         with self._opened():
             if text is None:
                 self._notes.pop(name, None)
             else:
-                self._notes[name] = text
+                self._notes[name] = text, task
 
     def shrink(self) -> None:
         with self._opened():

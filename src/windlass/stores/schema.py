@@ -53,6 +53,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         statement("create_notes"),
         statement("create_functions"),
     ),
+    (
+        statement("add_task_to_notes"),
+        statement("give_aliases_to_tasks"),
+        statement("index_notes"),
+    ),
 )
 """The first leads from nothing to version 1."""
 

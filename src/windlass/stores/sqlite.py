@@ -229,12 +229,12 @@ class SqliteStore:
     def read_note(self, name: str) -> str | None:
         return next((text for (text,) in self._read(_NOTE, (name,))), None)
 
-    def write_note(self, name: str, text: str | None) -> None:
+    def write_note(self, name: str, text: str | None, task: str | None = None) -> None:
         with self._connections.writing() as connection:
             if text is None:
                 connection.execute(_DELETE_NOTE, (name,))
             else:
-                connection.execute(_INSERT_NOTE, (name, text))
+                connection.execute(_INSERT_NOTE, (name, text, task))
 
     def shrink(self) -> None:
         with self._connections.reading() as connection:

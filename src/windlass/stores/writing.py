@@ -24,6 +24,7 @@ _INSERT_FRESH_TASKS = {rows: statement("insert_fresh_tasks", rows) for rows in _
 _END_PLAIN_TASKS = {rows: statement("end_plain_tasks", rows) for rows in _AT_ONCE}
 _UPDATE_TASKS = statement("update_tasks")
 _DELETES = (
+    statement("delete_notes"),  # by the id, for which the task has to be there
     statement("delete_task"),
     statement("delete_checkpoint"),
     statement("delete_steps"),

@@ -1,1 +1,1 @@
-REPLACE INTO windlass_notes (name, text) VALUES (?, ?)
+REPLACE INTO windlass_notes (name, text, task) VALUES (?, ?, ?)

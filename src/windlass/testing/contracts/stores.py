@@ -443,6 +443,19 @@ class StoreContract:
         store.write_note("never", None)
         assert (store.read_note("a"), store.read_note("b")) == (None, "")
 
+    def test_a_note_of_a_task_goes_with_it(self, store: Store, commit: Callable[..., None]) -> None:
+        """When that is deleted, not when it is replaced; the last word says whose a note is."""
+        for name, task in {"a": "t-1", "b": "t-2", "c": None, "d": "t-1"}.items():
+            store.write_note(name, "text", task)
+        store.write_note("d", "text")
+        commit(inserts=[row(1)])
+        commit(inserts=[row(1)])
+        assert [store.read_note(name) for name in "abcd"] == ["text"] * 4
+        commit(deletes=[1])
+        assert [store.read_note(name) for name in "abcd"] == [None, "text", "text", "text"]
+        commit(inserts=[row(2)], deletes=[2])  # it was never seen by anybody
+        assert [store.read_note(name) for name in "abcd"] == [None, None, "text", "text"]
+
     def test_shrinking_loses_nothing(self, store: Store, commit: Callable[..., None]) -> None:
         """Of what was not deleted."""
         commit(inserts=[row(seq, call=bytes(2_000)) for seq in range(1, 1_001)])

@@ -116,10 +116,10 @@ class Wire:
         self._after()
         return numbers
 
-    def write_note(self, name: str, text: str | None) -> None:
+    def write_note(self, name: str, text: str | None, task: str | None = None) -> None:
         """Leave a note."""
         self._before()
-        self._store.write_note(name, text)
+        self._store.write_note(name, text, task)
         self._after()
 
     def _before(self) -> None:

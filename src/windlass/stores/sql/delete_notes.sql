@@ -1,0 +1,1 @@
+DELETE FROM windlass_notes WHERE task = (SELECT id FROM windlass_tasks WHERE seq = ?)

@@ -1,0 +1,1 @@
+UPDATE windlass_notes SET task = text WHERE name GLOB 'alias:*'

@@ -245,15 +245,17 @@ async def test_a_crash_hits_one_call_only():
 
 @on_a_loop
 async def test_a_stop_that_crosses_the_result_hits_nobody_else():
-    async with opened(slots=1, grace=0.2) as office:
+    async with opened(slots=1, grace=60) as office:
         await prove(office)
         pid = await office.value(errands.process_id)
         for _ in range(100):
             calls = [Errand(errands.identity, n) for n in range(4)]
             office.start(*calls)
             office.executor.stop(calls[0])
-            await run_all(office, calls[1:])
+            others = await run_all(office, calls[1:])
+            assert [outcome.value for outcome in others] == [1, 2, 3]
             await office.outcome(calls[0])
+            assert office.executor._crew.workers[pid].death is None  # nor is it to be killed later
         assert await office.value(errands.process_id) == pid
 
 

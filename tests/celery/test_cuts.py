@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cable import Cable
-from test_faults import LIMIT, Told, app_at, arrival
+from test_faults import LEASE, LIMIT, Told, app_at, arrival
 
 from windlass import TaskManager
 
@@ -68,7 +68,7 @@ def test_the_network_of_the_manager_is_gone_for_a_while(
     nobody_comes(gate)
 
 
-@pytest.mark.parametrize("lease", [LIMIT, 3.0])
+@pytest.mark.parametrize("lease", [LIMIT, LEASE])
 def test_a_worker_is_cut_off_from_redis_for_a_while(program, server, own_worker, gate, lease):
     """For less than its lease, and what it does is taken when it is back; or for more."""
     from windlass.celery import CeleryExecutor
@@ -111,10 +111,11 @@ def test_the_results_of_signatures_are_there_when_the_network_is_back(
     with TaskManager(executors={"celery": CeleryExecutor(app, redis=cable.url + SHORT)}) as manager:
         handle = manager.submit(app.signature("plain.visit", (gate.address,)))
         visitor = gate.arrival()
+        deaf = notices("no results of Celery's tasks")
         cable.cut()
         visitor.let_go()
         assert visitor.has_left()
-        notices("no results of Celery's tasks").wait()
+        deaf.wait()
         cable.mend()
         assert handle.result(LIMIT) == "!"
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from windlass.testing.contracts.gate import Gate
 
 LIMIT = 60.0
+LEASE = 6.0
+"""Of workers whose death is to be noticed: no longer than it takes, and a busy machine may hold up
+the beats of another for some seconds."""
 QUEUE = {"celery": {"queue": "own"}}
 
 
@@ -28,7 +31,7 @@ def managed(program):
     opened: list[TaskManager] = []
 
     def open_one(**settings) -> TaskManager:
-        given = {"lease": 3.0, "queue": "own", **settings}
+        given = {"lease": LIMIT, "queue": "own", **settings}
         manager = TaskManager(executors={"celery": CeleryExecutor(program.app, **given)})
         manager.start().result(LIMIT)
         opened.append(manager)
@@ -60,7 +63,7 @@ def test_a_worker_that_is_killed_is_noticed_and_its_tasks_are_run_by_another(
     managed, program, own_worker, gate
 ):
     first = own_worker("-c", "1", "-Q", "own", "--prefetch-multiplier", "4")
-    manager = managed()
+    manager = managed(lease=LEASE)
     handles = [manager.submit(program.visit_and_tell, gate.address) for _ in range(3)]
     _, _, parent, _ = arrival(gate)
     assert parent == first.process.pid
@@ -78,12 +81,12 @@ def test_a_worker_that_is_killed_is_noticed_and_its_tasks_are_run_by_another(
 
 def test_children_of_a_dead_worker_leave_as_well(managed, program, own_worker, gate):
     worker = own_worker("-c", "1", "-Q", "own")
-    manager = managed()
+    manager = managed(lease=LEASE)
     handle = manager.submit(program.visit_and_tell.options(max_crashes=1), gate.address)
     visitor, *_ = arrival(gate)
     worker.kill()
     assert visitor.has_left()
-    with pytest.raises(TaskCrashedError, match=r"worker own0@here has not been heard of for 3 s"):
+    with pytest.raises(TaskCrashedError, match=r"worker own0@here has not been heard of for 6 s"):
         handle.result(LIMIT)
 
 
@@ -91,7 +94,7 @@ def test_the_late_result_of_a_worker_that_was_cut_off_counts_for_nothing(
     managed, program, own_worker, gate
 ):
     worker = own_worker("-c", "1", "-Q", "own")
-    manager = managed()
+    manager = managed(lease=LEASE)
     handle = manager.submit(program.visit_and_tell, gate.address)
     late, *_ = arrival(gate)
     os.killpg(worker.process.pid, signal.SIGSTOP)
@@ -108,7 +111,7 @@ def test_the_late_result_of_a_worker_that_was_cut_off_counts_for_nothing(
 
 def test_a_worker_that_is_shut_down_says_good_bye(managed, program, own_worker, gate):
     worker = own_worker("-c", "1", "-Q", "own")
-    manager = managed(lease=LIMIT)
+    manager = managed()
     handle = manager.submit(program.visit_and_tell, gate.address)
     visitor, *_ = arrival(gate)
     worker.process.terminate()  # it waits for what is under way
@@ -189,17 +192,18 @@ def test_a_worker_without_install_is_named(managed, program, own_worker):
 
 def test_a_queue_that_nobody_listens_to_is_told(managed, program, worker, caplog):
     manager = managed(start_timeout=1.0, queue="nobody")
-    told = Told("no worker has begun add")
+    # Should the worker be too busy to answer, the manager asks again later.
+    told = Told("Nobody listens to the queue 'nobody'; there are workers for: celery")
     logging.getLogger("windlass").addHandler(told)
     handle = manager.submit(program.add, 1)
     line = told.wait()
     logging.getLogger("windlass").removeHandler(told)
-    assert "Nobody listens to the queue 'nobody'; there are workers for: celery" in line
+    assert "no worker has begun add" in line
     situation = line.partition(". ")[2]
     handed_over = "handed over to 'celery', for a worker to begin it. "
     assert manager.explain(handle) == handed_over + situation
     lines = manager.get_task_log(handle)
-    assert [(line.level, line.text) for line in lines] == [("WARNING", situation)]
+    assert (lines[-1].level, lines[-1].text) == ("WARNING", situation)
 
 
 class Told(logging.Handler):
@@ -288,7 +292,7 @@ def test_redis_is_restarted(program, mortal, own_worker, gate, emptied, tmp_path
     """
     from windlass.celery import CeleryExecutor
 
-    executor = CeleryExecutor(app_at(mortal.url), lease=5.0)
+    executor = CeleryExecutor(app_at(mortal.url), lease=LEASE)
     own_worker("-c", "1", address=mortal.url)
     with TaskManager(executors={"celery": executor}) as manager:
         runs, waits = (manager.submit(program.visit_and_tell, gate.address) for _ in range(2))

@@ -36,11 +36,12 @@ def another_manager(folder, gate, count):
     """A process that leads the file, with so many tasks that stop at ``gate``."""
     script = folder / "program.py"
     script.write_text(PROGRAM)
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [sys.executable, str(script), folder / "tasks.db", *map(str, gate.address), str(count)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": path},
     )
 
 

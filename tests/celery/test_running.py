@@ -69,7 +69,8 @@ def test_a_task_is_pending_until_a_worker_begins_it(manager, program, gate):
     visitors = [gate.arrival() for _ in blockers]
     story = Story(manager)
     waiting = manager.submit(program.visit, gate.address)
-    manager._doors.when(lambda: waiting._job in manager._runtime.engine.claimed, "handing over")
+    claimed = manager._runtime.engine.claimed
+    manager._doors.when(lambda: waiting._job in claimed, "handing over").result(LIMIT)
     assert waiting.status is TaskStatus.PENDING
     for visitor in visitors:
         visitor.let_go()

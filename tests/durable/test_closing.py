@@ -357,12 +357,13 @@ def test_ctrl_c(jobs, door_):
 
         @task(id="long")
         async def long():
+            print(current_task().id, flush=True)
             threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGINT]).start()
             await asyncio.sleep(3600)
 
         async def main():
             async with TaskManager({str(jobs)!r}) as tm:
-                print(tm.submit(long).id, flush=True)
+                tm.submit(long)
                 await asyncio.sleep(3600)
 
         try:
@@ -370,7 +371,7 @@ def test_ctrl_c(jobs, door_):
                 asyncio.run(main())
             else:
                 with TaskManager({str(jobs)!r}) as tm:
-                    print(tm.submit(long).id, flush=True)
+                    tm.submit(long)
         except KeyboardInterrupt:
             sys.exit(130)
     """

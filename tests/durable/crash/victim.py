@@ -62,7 +62,7 @@ async def produce(tm, draw):
             waiter.add_done_callback(heard.discard)
         if draw.random() < 0.1:  # from a thread, after another task
             last = tm.submit(work.options(after=[tm.submit(work, 0.01)]), 0)
-            await asyncio.to_thread(last.stored.result, 20)
+            await asyncio.to_thread(last.stored.result, 60)
             note("ack", last.id)
 
 

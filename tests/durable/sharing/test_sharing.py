@@ -136,7 +136,7 @@ async def test_a_leader_that_was_frozen_writes_nothing_more(tmp_path, leader, mo
         leader.send_signal(signal.SIGCONT)
         leader.stdin.close()
         leader.stdin = None
-        _, said = await asyncio.to_thread(leader.communicate, None, 30)
+        _, said = await asyncio.to_thread(leader.communicate, None, 60)
         assert "another process has taken over the file" in said
         assert await tm.submit(sharer.who) != leader.pid
         assert tm.get_task(handle.id).attempt == 2

@@ -9,6 +9,7 @@ import pytest
 from windlass import TaskManager, task
 
 STREAM, GROUP = "agent:requests", "windlass"
+_SILENT_SECONDS = 60
 
 
 @task(id="messaging.double")
@@ -48,13 +49,15 @@ def send(mortal):
 async def replies(mortal, count):
     import redis.asyncio
 
-    found, last = [], "0"
+    found, last, silent = [], "0", 0
     async with redis.asyncio.Redis(port=mortal.port, decode_responses=True) as client:
         while len(found) < count:
-            answer = await client.xread({"results": last}, block=10_000)
-            assert answer, f"{len(found)} of {count} replies"
-            for last, fields in answer[0][1]:  # noqa: B007  # the next read goes on there
-                found.append(fields)
+            answer = await client.xread({"results": last}, block=1000)
+            silent = 0 if answer else silent + 1
+            assert silent < _SILENT_SECONDS, f"{len(found)} of {count} replies"
+            for _, entries in answer or ():
+                for last, fields in entries:  # noqa: B007  # the next read goes on there
+                    found.append(fields)
     return found
 
 

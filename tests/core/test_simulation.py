@@ -6,7 +6,7 @@ import pytest
 from claim_faults import CLAIM_FAULTS
 from gate_faults import GATE_FAULTS
 
-from windlass._core import engine, lifecycle
+from windlass._core import endings, engine
 from windlass._core.engine import Engine
 from windlass._core.lifecycle import Lifecycle
 from windlass._core.queues import ReadyQueue
@@ -67,14 +67,14 @@ def start_dependents_early(patch):
         line_up(self, task, now)
         for other in task.dependents or ():
             if other.status.value == "waiting":
-                move(self, other, lifecycle.PENDING, now, "dependencies done")
+                move(self, other, endings.PENDING, now, "dependencies done")
                 line_up(self, other, now)
 
     patch(Lifecycle, "_line_up", hasty)
 
 
 def start_dependents_of_failures(patch):
-    patch(lifecycle, "shares_fate", lambda dependent, dependency: False)
+    patch(endings, "shares_fate", lambda dependent, dependency: False)
 
 
 def leave_timers_behind(patch):

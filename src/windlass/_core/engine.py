@@ -24,6 +24,9 @@ Four rules keep it honest:
   nowhere else.
 - Nothing recurses along the graph: a chain of a million tasks may fail at once.
 
+Here is where inputs come in and outputs are pulled out. The steps of a single task are in
+``lifecycle``, how tasks end in ``endings``, and all that is known, and what is next, in ``books``.
+
 The caller holds a lock around every call and passes the time. See ``docs/design.md`` for the rest.
 """
 
@@ -38,9 +41,9 @@ from .flow import Adaptive
 from .graph import in_order, shares_fate
 from .lifecycle import Lifecycle
 from .meters import Tide
-from .outcome import Again, Cancelled, Err, Ok, Unbegun
+from .outcome import Cancelled, Err, Ok, Unbegun
 from .pools import Pool, Traits
-from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WAITING
+from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL
 from .task import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -157,14 +160,6 @@ class Engine(Lifecycle):
         if verdict is not None and task.status not in TERMINAL:
             cause = "crashed" if verdict.crashed else "cannot run"
             self._finish(task, FAILED, verdict, now, cause)
-
-    def remember(self, task: Task) -> None:
-        """Take in a task that has ended long ago, for those who ask about it."""
-        self.tasks[task.id] = task
-        self.counts[task.status] += 1
-        self.retention.append(task)
-        if task.notes is not None and task.notes.key is not None:
-            self.keys.setdefault(task.notes.key, task)
 
     def take_back(self, task: Task, verdict: Err, now: float) -> None:
         """End a task that has never begun, whatever it may seem: it could not be stored."""
@@ -289,7 +284,7 @@ class Engine(Lifecycle):
         """Take in how attempts ended."""
         ending, slots, returned = self._ending, self.slots, self._moves.returned
         pools, remember, completed = slots.pools, self.retention.append, 0
-        special = self.tide is not None or self.waits.lent or self.children
+        special = self.tide is not None or bool(self.waits.lent or self.children)
         for task, run, outcome in reports:
             if task.run != run or (
                 # What ends without a word about its beginning begins here.
@@ -326,18 +321,6 @@ class Engine(Lifecycle):
         self.counts[RUNNING] -= completed
         self.counts[COMPLETED] += completed
 
-    def _ended_without_result(self, task: Task, outcome: Outcome, now: float) -> None:
-        if type(outcome) is Err:
-            self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
-        elif type(outcome) is Again:
-            self._put_off(task, outcome.delay, now)
-        elif type(outcome) is Unbegun:
-            self._resume_line(task, now)
-        else:
-            assert isinstance(outcome, Cancelled)
-            self._vacate(task, now)
-            self._finish(task, CANCELLED, outcome, now, outcome.cause)
-
     def advance(self, now: float, wall: float) -> None:
         """Let everything happen that was to happen by now."""
         if self.timers.any:
@@ -351,19 +334,16 @@ class Engine(Lifecycle):
             for gate in self.alarms.pop_due(now):
                 self.turnstiles.ring(gate, now)
 
-    @property
-    def next_look(self) -> float | None:
-        """When ``look`` is to be called: while something runs, if a limit is to find itself."""
-        if not (self.tide is not None or self.turnstiles.adapts) or not self.counts[RUNNING]:
-            return None
-        tides = [self.tide, *(gate.tide for gate in self.turnstiles.all.values())]
-        return min((tide.due for tide in tides if tide is not None), default=None)
-
     def look(self, load: Load, now: float) -> None:
         """Let the limits that find themselves do so, by how busy the machine is."""
         if self.tide is not None and now >= self.tide.due:
             self.slots.limit = self.tide.look(load, now)
         self.turnstiles.look(load, now)
+
+    def abandon(self, task: Task, now: float) -> None:
+        """End a stopped attempt without waiting for its executor: there is none any more."""
+        if task in self._ending:
+            self._close(task, now, left=True)
 
     # -- what is to be done ------------------------------------------------------------------
 
@@ -417,86 +397,3 @@ class Engine(Lifecycle):
         if self.turnstiles.moves:
             moves.circuits, self.turnstiles.moves = self.turnstiles.moves, []
         return moves
-
-    def forget_old(self, now: float, may_go: Callable[[Task], bool] | None = None) -> list[Task]:
-        """Forget the tasks that ended too long ago, or are too many; returns them."""
-        return [task for task in self.retention.pop_old(now, may_go) if self.forget(task)]
-
-    def forget(self, task: Task) -> bool:
-        """Forget an ended task; False if it was forgotten, or renewed by a retry."""
-        task.dependencies = ()  # or the past would hold on to its own past, without end
-        if self.tasks.get(task.id) is not task:
-            return False
-        del self.tasks[task.id]
-        self.counts[task.status] -= 1
-        key = task.notes.key if task.notes is not None else None
-        if key is not None and self.keys.get(key) is task:
-            del self.keys[key]
-        return True
-
-    @property
-    def has_timers(self) -> bool:
-        """Whether ``next_deadline`` may have changed; to be asked before it is worked out."""
-        there = self.timers.any or self.calendar.any or self.alarms.any
-        return there or self.tide is not None or self.turnstiles.adapts
-
-    @property
-    def adapts(self) -> bool:
-        """Whether some limit is to find itself."""
-        return self.tide is not None or self.turnstiles.adapts
-
-    def next_deadline(self, now: float, wall: float) -> float | None:
-        """When ``advance`` or ``forget_old`` has something to do next, in monotonic time."""
-        deadline = self.retention.next()
-        if (when := self.next_look) is not None:
-            deadline = when if deadline is None else min(deadline, when)
-        if self.timers.any and (when := self.timers.next()) is not None:
-            deadline = when if deadline is None else min(deadline, when)
-        if self.alarms.any and (when := self.alarms.next()) is not None:
-            deadline = when if deadline is None else min(deadline, when)
-        if self.calendar.any and (moment := self.calendar.next()) is not None:
-            when = now + moment - wall
-            deadline = when if deadline is None else min(deadline, when)
-        return deadline
-
-    # -- where things stand ------------------------------------------------------------------
-
-    @property
-    def backlog(self) -> int:
-        """How many tasks have not started yet."""
-        return self.counts[PENDING] + self.counts[WAITING]
-
-    @property
-    def unfinished(self) -> int:
-        """How many tasks have not ended yet."""
-        return self.counts[PENDING] + self.counts[WAITING] + self.counts[RUNNING]
-
-    def is_quiet(self, running: int = 0, keeps: Callable[[Task], bool] | None = None) -> bool:
-        """Whether nothing more will happen by itself, but for so many running tasks.
-
-        What is left then is held, or waits for something held, or is due later and would keep
-        if the manager closed, as ``keeps`` tells.
-        """
-        due = [task for task, purpose in self.timers if purpose == "due"] + [*self.calendar]
-        return not (
-            self.counts[RUNNING] > running
-            or self.by_hand
-            or self.claimed
-            or not all(keeps is not None and keeps(task) for task in due)
-            or self.turnstiles.parked
-            or any(pool.queue.size and pool.traits.slots for pool in self.slots.pools.values())
-            or any(self._awaits_leaving(id) for id in self.lingering)
-        )
-
-    def abandon(self, task: Task, now: float) -> None:
-        """End a stopped attempt without waiting for its executor: there is none any more."""
-        if task in self._ending:
-            self._close(task, now, left=True)
-
-    def _awaits_leaving(self, task_id: str) -> bool:
-        task = self.tasks.get(task_id)
-        return task is not None and task.status is PENDING
-
-    def ending(self, task: Task) -> str | None:
-        """Why a running task is being stopped, if it is."""
-        return self._ending.get(task)

@@ -1,106 +1,34 @@
 """One task's way through the engine: from being taken in to its end, step by step.
 
 Every step is a small method named after what happens. The inputs that set a task in motion, and
-the outputs by which anybody learns of it, are in ``engine``.
+the outputs by which anybody learns of it, are in ``engine``; how it ends is in ``endings``.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
-from .change import Moves
-from .fates import (
-    TIMEOUT,
-    TOTAL_TIMEOUT,
-    doom,
-    story,
-    timed_out,
-    turned_away,
-)
-from .flow import Adaptive
-from .graph import link, shares_fate
-from .meters import Tide
-from .outcome import Cancelled, Err, Ok
-from .pools import Pool, Slots
-from .retention import Retention
-from .states import (
-    CANCELLED,
-    COMPLETED,
-    FAILED,
-    PENDING,
-    RUNNING,
-    TERMINAL,
-    TRANSITIONS,
-    WAITING,
-    TaskStatus,
-)
-from .task import INTERRUPTED, SNOOZED, UNBEGUN, Attempt, Notes, Task
-from .timers import Purpose, Timers
-from .turnstile import Turnstile
-from .turnstiles import Turnstiles
-from .waits import Waits
+from .endings import Endings
+from .fates import TIMEOUT, TOTAL_TIMEOUT, timed_out
+from .graph import link
+from .outcome import Again, Cancelled, Err, Ok, Unbegun
+from .states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, TERMINAL, WAITING
+from .task import INTERRUPTED, SNOOZED, UNBEGUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .outcome import Outcome
+    from .states import TaskStatus
+    from .task import Notes, Task
+    from .timers import Purpose
 
 BENEFIT_SECONDS = 10.0
 """How long it is not too late for what an earlier life handed over: it may have begun meanwhile."""
 
-_PURPOSES: tuple[Purpose, ...] = ("due", "timeout", "total_timeout", "expires", "grace")
 
+class Lifecycle(Endings):
+    """The moves of single tasks; see the module."""
 
-class Lifecycle:
-    """The engine's state, and the moves of single tasks; see the module."""
-
-    def __init__(
-        self,
-        limit: int | Adaptive,
-        age_every: float | None,
-        keep_seconds: float | None,
-        keep_count: int | None,
-    ) -> None:
-        self.tasks: dict[str, Task] = {}
-        self.keys: dict[str, Task] = {}
-        self.counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
-        self.age_every = age_every
-        self.turnstiles = Turnstiles(self._put_back, self._ring_at, self._has_slot)
-        self.tide = Tide(limit) if isinstance(limit, Adaptive) else None
-        most = limit.min if isinstance(limit, Adaptive) else limit
-        self.slots = Slots(most, {}, self.turnstiles)
-        self.waits = Waits(self.slots)
-        self.timers = Timers[tuple[Task, Purpose]]()  # in monotonic time
-        self.calendar = Timers[Task]()  # in wall time, for ``at=``: a jump of the clock moves it
-        self.alarms = Timers[Turnstile]()  # of gates, in monotonic time
-        self.retention = Retention(keep_seconds, keep_count)
-        self.children: dict[Task, list[Task]] = {}
-        self.lingering: dict[str, int] = {}  # task id -> the run that is over but goes on
-        self.by_hand: set[Task] = set()  # external tasks that somebody may start
-        # PENDING, and handed over: their start is to be reported. With what holds it up, if known.
-        self.claimed: dict[Task, str] = {}
-        self._ending: dict[Task, str] = {}  # stopped attempts -> why, until they end
-        self.stops: list[tuple[Task, int]] = []
-        self._moves = Moves()
-        """What has happened since the last drain."""
-        self.stale_reports = 0
-        self._holds = False
-        """Whether any task was ever held."""
-        self._doomed: deque[tuple[Task, Task]] = deque()
-        self._falling = False
-
-    def _move(self, task: Task, after: TaskStatus, now: float, cause: str) -> None:
-        """Fire one transition. Every move but the three written out on the hot path comes here."""
-        before = task.status
-        if after not in TRANSITIONS[before]:
-            raise AssertionError(f"{before} -> {after} is not in the table; {story(task)}")
-        task.status = after
-        self.counts[before] -= 1
-        self.counts[after] += 1
-        self._moves.moved.append((task, before, after, now, task.attempt, cause))
-
-    # -- waiting to run ----------------------------------------------------------------------
+    # -- being taken in ----------------------------------------------------------------------
 
     def _admit(self, task: Task, before: TaskStatus | None, now: float, cause: str) -> None:
         self.tasks[task.id] = task
@@ -159,54 +87,6 @@ class Lifecycle:
         if parent is not None and parent.status not in TERMINAL:
             self.children.setdefault(parent, []).append(task)
 
-    def _line_up(self, task: Task, now: float, *, back: bool = False) -> None:
-        """Queue a PENDING task, where it was if it comes ``back``, or have it queued when due."""
-        if task.held:
-            return
-        if task.due > now:
-            self.timers.set((task, "due"), task.due)
-            return
-        if task.notes is not None and task.notes.due_at is not None:
-            self.calendar.set(task, task.notes.due_at)
-            return
-        if self.lingering and task.id in self.lingering and not task.spec.retry.overlap:
-            return  # until the last attempt has left
-        pool = self.slots.pools[task.spec.executor]
-        if pool.traits.manual:
-            self.by_hand.add(task)
-            return
-        if not back:
-            task.queued_at = now
-        if not (back or task.spec.gates or task.spec.owner):
-            pool.queue.push(task)
-        elif not self.turnstiles.shelter(task, now):
-            pool.queue.put(task, back=back)
-
-    def _put_back(self, task: Task) -> None:
-        """A gate calls ``task``, which comes before all that have joined since it was parked."""
-        self._pool(task).queue.put(task, back=True)
-
-    def _has_slot(self, executor: str) -> bool:
-        return self.slots.room(self.slots.pools[executor]) > 0
-
-    def _ring_at(self, gate: Turnstile, when: float) -> None:
-        self.alarms.set(gate, when)
-
-    def _release_all(self, tasks: Iterable[Task], now: float) -> None:
-        """Let held tasks, and the held tasks they depend on, run when they can.
-
-        So what is not held never depends on what is, and nothing waits for ever on a task that
-        nobody started.
-        """
-        line = list(tasks)
-        while line:
-            task = line.pop()
-            if task.held and task.status not in TERMINAL:
-                task.held = False
-                line.extend(task.dependencies)
-                if task.status is PENDING:
-                    self._line_up(task, now)
-
     # -- running -----------------------------------------------------------------------------
 
     def _start(self, task: Task, now: float) -> None:
@@ -227,32 +107,11 @@ class Lifecycle:
                 starting.append(task)
         return starting
 
-    def _recall(self, task: Task, now: float) -> bool:
-        """Give back what a claimed task holds, and have it stopped; False if it is not claimed."""
-        if self.claimed.pop(task, None) is None:
-            return False
-        self.stops.append((task, task.run))
-        self._vacate(task, now)
-        task.noted.given_back += 1
-        return True
-
     def _set_alarms(self, task: Task, now: float, *, starts: bool = True) -> None:
         spec = task.spec
         self.timers.discard((task, "expires"))
         if starts and spec.timeout is not None:
             self.timers.set((task, "timeout"), now + spec.timeout)
-
-    def _vacate(self, task: Task, now: float, *, left: bool = True) -> None:
-        """Give back the slot of a RUNNING task, unless it has lent it, and its gates if it left."""
-        if self.waits.lent and task in self.waits.lent:
-            self.waits.forget(task)
-        else:
-            self.slots.release(task)
-        if task.spec.gates:
-            if left:
-                self.turnstiles.leave(task, task.run, now)
-            else:
-                self.turnstiles.linger(task, now)
 
     def _finish_well(self, task: Task, outcome: Ok, now: float) -> None:
         """A run has returned: tell the policies that ask how it went, and give all back."""
@@ -264,6 +123,18 @@ class Lifecycle:
         self._move(task, COMPLETED, now, "returned")
         task.outcome, task.ended_at = outcome, now
         self._after_end(task, now)
+
+    def _ended_without_result(self, task: Task, outcome: Outcome, now: float) -> None:
+        if type(outcome) is Err:
+            self._failed(task, outcome, now, "crashed" if outcome.crashed else "failed")
+        elif type(outcome) is Again:
+            self._put_off(task, outcome.delay, now)
+        elif type(outcome) is Unbegun:
+            self._resume_line(task, now)
+        else:
+            assert isinstance(outcome, Cancelled)
+            self._vacate(task, now)
+            self._finish(task, CANCELLED, outcome, now, outcome.cause)
 
     def _stop(self, task: Task, why: str, now: float) -> None:
         """Begin to end the attempt of a RUNNING task, for a timeout or because it is cancelled."""
@@ -356,7 +227,8 @@ class Lifecycle:
         self._remember_attempt(task, now, UNBEGUN, None)
         notes, expires = task.noted, task.spec.expires
         notes.given_back += 1
-        if all(past.ended == UNBEGUN for past in notes.attempts):
+        earlier = task.attempt - notes.failures - notes.crashes  # before it was retried by hand
+        if all(past.ended == UNBEGUN for past in notes.attempts if past.number > earlier):
             task.started_at = 0.0
             if expires is not None:
                 self.timers.set((task, "expires"), task.created_at + expires)
@@ -375,109 +247,6 @@ class Lifecycle:
             self.turnstiles.expect(task)
         self._line_up(task, now, back=back)
 
-    def _remember_attempt(
-        self, task: Task, now: float, how: str, error: BaseException | None
-    ) -> None:
-        task.noted.attempts.append(Attempt(task.attempt, task.started_at, now, how, error))
-
-    # -- ending ------------------------------------------------------------------------------
-
-    def _finish(
-        self, task: Task, status: TaskStatus, outcome: Outcome, now: float, cause: str
-    ) -> None:
-        """End a task, whose slot (if it had one) has been given back."""
-        ran, queued = task.status is RUNNING, task.queued
-        entered = ran or self._recall(task, now)
-        if ran:
-            error = outcome.error if isinstance(outcome, Err) else None
-            self._remember_attempt(task, now, cause, error)
-        self._move(task, status, now, cause)
-        if task.spec.gates and not entered and self.turnstiles.forget(task, now):
-            queued = False  # it was in line at a gate, and is not any more
-        if queued:
-            self._pool(task).queue.bury(task)
-        self.by_hand.discard(task)
-        task.outcome = outcome
-        task.ended_at = now
-        self._after_end(task, now)
-
-    def _shed(self, now: float) -> None:
-        """Fail the tasks that would rather fail than wait for an open gate."""
-        doomed = self.turnstiles.doomed
-        while doomed:
-            task, gate = doomed.popleft()
-            if task.status is PENDING and gate.circuit is not None:
-                gate.refused += 1
-                verdict = turned_away(task, gate.name, gate.circuit.until - now)
-                self._finish(task, FAILED, verdict, now, f"gate {gate.name} is open")
-
-    def _after_end(self, task: Task, now: float) -> None:
-        self.retention.append(task)
-        if self.children:
-            self.children.pop(task, None)
-        if task.spec.timed or task.due or task.notes is not None:
-            for purpose in _PURPOSES:
-                self.timers.discard((task, purpose))
-            self.calendar.discard(task)
-        if task.dependents is not None:
-            self._tell_dependents(task, now)
-
-    def _tell_dependents(self, task: Task, now: float) -> None:
-        dependents = task.dependents or ()
-        if task.status is COMPLETED:
-            task.dependents = None
-            for dependent in dependents:
-                if dependent.status is WAITING:
-                    dependent.missing -= 1
-                    if not dependent.missing:
-                        self._make_ready(dependent, now)
-            return
-        for dependent in dependents:
-            if dependent.status is not WAITING:
-                continue
-            if shares_fate(dependent, task):
-                self._doomed.append((dependent, task))
-            else:
-                dependent.missing -= 1
-                if not dependent.missing:
-                    self._make_ready(dependent, now)
-        self._fall(now)
-
-    def _make_ready(self, task: Task, now: float) -> None:
-        """Nothing is left of what ``task`` waited for."""
-        spec, moves = task.spec, self._moves
-        pool = self.slots.pools[spec.executor]
-        if (
-            not spec.plain
-            or moves.moved
-            or task.notes
-            or task.held
-            or task.due
-            or pool.traits.manual
-        ):
-            self._move(task, PENDING, now, "dependencies done")
-            self._line_up(task, now)
-            return
-        # As in ``_admit``: most have nothing special about them, and every edge leads here.
-        task.status = PENDING
-        self.counts[WAITING] -= 1
-        self.counts[PENDING] += 1
-        moves.readied.append(task)
-        task.queued_at = now
-        pool.queue.push(task)
-
-    def _fall(self, now: float) -> None:
-        """End the doomed, and whom they doom, with a list instead of recursion."""
-        if self._falling:
-            return
-        self._falling = True
-        while self._doomed:
-            task, dependency = self._doomed.popleft()
-            if task.status not in TERMINAL:
-                status, outcome, cause = doom(task, dependency)
-                self._finish(task, status, outcome, now, cause)
-        self._falling = False
-
     # -- time --------------------------------------------------------------------------------
 
     def _ring(self, task: Task, purpose: Purpose, now: float) -> None:
@@ -494,6 +263,3 @@ class Lifecycle:
             self._stop(task, TOTAL_TIMEOUT, now)
         else:
             self._finish(task, FAILED, timed_out(task, TOTAL_TIMEOUT), now, "timed out")
-
-    def _pool(self, task: Task) -> Pool:
-        return self.slots.pools[task.spec.executor]

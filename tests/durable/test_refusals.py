@@ -2,6 +2,8 @@
 
 import logging
 import sqlite3
+import sys
+import threading
 from contextlib import closing
 
 import pytest
@@ -34,6 +36,31 @@ async def checkpoint(size, name="door"):
 async def talk(size):
     logging.getLogger("newsroom").warning("x" * size)
     logging.getLogger("newsroom").warning("short")
+
+
+def test_who_was_refused_can_be_asked_while_others_are(jobs):
+    often, asked = sys.getswitchinterval(), threading.Event()
+    sys.setswitchinterval(1e-6)
+    try:
+        with TaskManager(jobs) as tm, tm._runtime.pump.between_turns():  # nobody is taken back
+            journal, stored = tm._runtime.journal, tm.submit(add, 1)._job
+            journal.refused.extend([(None, None)] * 1_000)
+
+            def refuse():
+                while not asked.is_set():
+                    journal.refused.append((None, None))
+                    journal.refused.pop()
+
+            refusing = threading.Thread(target=refuse)
+            refusing.start()
+            try:
+                assert not any(journal.has_refused(stored) for _ in range(500))
+            finally:
+                asked.set()
+                refusing.join()
+                journal.refused.clear()
+    finally:
+        sys.setswitchinterval(often)
 
 
 def small(manager):

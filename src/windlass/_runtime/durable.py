@@ -417,7 +417,7 @@ class Durable:
         with runtime.lock:
             now = runtime.clock.now()
             known = holder_of_key(job, runtime.engine.keys)
-            if any(known is refused for refused, _ in self.journal.refused):
+            if known is not None and self.journal.has_refused(known):
                 known = None  # it never was
             self.journal.pledged.add(cast("StoredJob", known or job))
             if known is None:

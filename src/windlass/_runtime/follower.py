@@ -296,7 +296,8 @@ class Follower:
     def _catch_up(self) -> None:
         """We lead now: what ended before that, and was not heard of, is in the store alone."""
         missed: list[StoredJob] = []
-        for id, job in list(self._open.items()):
+        for job in self.open_tasks:
+            id = job.id
             known = self._runtime.engine.tasks.get(id)
             if job.outcome is None and known is None:
                 missed.append(job)

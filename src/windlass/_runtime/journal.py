@@ -214,6 +214,11 @@ class Journal:
         self._next.deletes += seqs
         self.going.update(seqs)
 
+    def has_refused(self, job: Job) -> bool:
+        """Whether ``job`` could not be stored, and waits to be taken back."""
+        refused = tuple(self.refused)  # the thread adds to it, under no lock
+        return any(job is other for other, _ in refused)
+
     def _introduce(self, function: str, entry: Entry) -> None:
         """Have it written down, once in each lead, what ``function`` asks for its tasks."""
         self._introduced.add(function)

@@ -67,7 +67,9 @@ class Lobby:
 
     def _let_all_in(self) -> bool:
         """Take in those who wait, until it is full again; whether nobody waits any more."""
-        for name, line in list(self._lines.items()):
+        with self._runtime.watch_lock:
+            lines = [*self._lines.items()]
+        for name, line in lines:
             refused: str | None = None
             while line and (refused := self._let_in(line[0])) != name:
                 with self._runtime.watch_lock:

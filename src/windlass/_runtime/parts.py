@@ -145,8 +145,8 @@ class Parts:
 
     def begin_anew(self) -> None:
         """Forget everything: what there is, is in the store."""
-        gates = [gate.policy for gate in self.engine.turnstiles.all.values()]
         with self.lock:
+            gates = [gate.policy for gate in self.engine.turnstiles.all.values()]
             old, self.engine = self.engine, Engine(**self._settings)
             self.engine.paused, self.engine.tide = old.paused, old.tide
             self.engine.stores_first = old.stores_first

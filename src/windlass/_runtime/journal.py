@@ -28,12 +28,13 @@ import logging
 import threading
 from collections import deque
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
 
 from .._core.change import GateChange, Moves
 from ..errors import StoreError, StoreFencedError, StoreLockedError
 from ..ports import Batch
+from .entry import Entry
 from .functions import function_of
 from .records import is_untouched
 from .refusals import leave_out
@@ -43,14 +44,12 @@ if TYPE_CHECKING:
 
     from .._core.states import TaskStatus
     from .._core.task import Task
-    from ..ports import Fresh, Line, Row, Store, Update
+    from ..ports import Row, Store, Update
     from .desk import Desk
     from .job import Job
     from .log_lines import LogBook
     from .records import Records
-    from .run import Run
     from .stored_job import StoredJob
-    from .wait import Promise
 
 logger = logging.getLogger("windlass")
 
@@ -58,48 +57,6 @@ _AGAIN = 1.0
 _WARN_EVERY = 5.0
 _REMIND_EVERY = 60.0
 _PAGE = 10_000
-
-
-class Entry:
-    """What one turn has to write, and what is to be done when that is safe."""
-
-    __slots__ = (
-        "checkpoints", "deletes", "ended", "fresh", "functions", "handled", "inserts", "lines",
-        "moves", "new", "news", "promises", "renewed", "runs", "steps", "stops", "trims", "updates",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.moves = Moves()
-        self.fresh: dict[int, Fresh] = {}
-        self.inserts: dict[int, Row] = {}
-        self.updates: dict[int, Update] = {}
-        self.new: list[StoredJob] = []
-        self.renewed: list[StoredJob] = []
-        """Retried: each in the place of one that is stored, or was to be."""
-        self.ended: list[StoredJob] = []
-        self.deletes: list[int] = []
-        self.functions: list[tuple[str, bytes]] = []
-        self.checkpoints: list[tuple[int, bytes]] = []
-        self.steps: list[tuple[int, str, bytes]] = []
-        self.lines: list[Line] = []
-        self.trims: list[tuple[int, int]] = []
-        self.handled: list[int] = []
-        self.news: list[Any] = []
-        """For the clients: each change as what makes a Change; and the ids of those that gave way
-        to others with their keys, once these have ended."""
-        self.promises: list[Promise[None]] = []
-        """To be kept when all this is safe."""
-        self.stops: Sequence[Run] = ()
-        """To be stopped then."""
-        self.runs: list[Run] = []
-        """To be started after that: in the places of those, perhaps."""
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.fresh or self.inserts or self.updates or self.moves or self.moves.circuits
-            or self.promises or self.runs or self.stops or self.checkpoints or self.steps
-            or self.lines or self.deletes or self.handled or self.news
-        )  # fmt: skip
 
 
 class Journal:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..ports import Line
+    from .entry import Entry
     from .job import Job
-    from .journal import Entry
 
 _MANY = 1_000  # as many lines are heard before whoever says the next takes them in
 _LONGEST = 10_000

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from .._core.outcome import Outcome
     from .._core.task import Task
     from ..ports import Call, Executor
+    from .entry import Entry
     from .job import Job
-    from .journal import Entry, Journal
+    from .journal import Journal
     from .runtime import Runtime
 
 # A clock that is set while the pump sleeps does not wake it, so with ``at=`` it looks this often.

@@ -17,7 +17,8 @@ from ..errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .journal import Entry, Journal
+    from .entry import Entry
+    from .journal import Journal
     from .records import Records
 
 logger = logging.getLogger("windlass")

@@ -7,6 +7,7 @@ from engine_room import Room
 from windlass._core.flow import Gate
 from windlass._core.outcome import Again, Unbegun
 from windlass._core.states import CANCELLED, COMPLETED, PENDING, RUNNING
+from windlass._core.task import REMEMBERED_ATTEMPTS
 
 
 def test_it_spends_no_attempt_and_is_told():
@@ -43,6 +44,15 @@ def test_it_keeps_its_place_in_line():
     assert room.take() == ["c"]
 
 
+def test_it_stands_before_those_that_joined_when_it_did():
+    room = Room(limit=1)
+    first = room.running("a")
+    room.add("b")
+    room.report(first, Unbegun())
+    assert room.why(first).split(", ")[1] == "1st in line"
+    assert room.take() == ["a"]
+
+
 def test_it_has_not_left_its_retries_behind():
     room = Room()
     task = room.running("a", retries=1)
@@ -67,6 +77,38 @@ def test_what_has_begun_before_does_not_expire():
     room.report(task, Again(0))
     room.take()
     room.report(task, Unbegun())
+    room.later(5)
+    assert task.status is PENDING
+
+
+def test_what_was_retried_by_hand_expires_as_anew():
+    room = Room()
+    (task,) = room.retry(room.failed("a", expires=5))
+    room.take()
+    room.report(task, Unbegun())
+    room.later(5)
+    assert task.status is CANCELLED
+
+
+def test_what_an_earlier_life_has_begun_does_not_count():
+    room = Room()
+    first = room.running("a", expires=5)
+    room.engine.interrupt(first, room.now)
+    room.engine.cancel(first, room.now)
+    (task,) = room.retry(first)
+    room.take()
+    room.report(task, Unbegun())
+    room.later(5)
+    assert task.status is CANCELLED
+
+
+def test_that_it_has_begun_is_not_forgotten_with_the_attempt():
+    room = Room()
+    task = room.running("a", expires=5)
+    room.report(task, Again(0))
+    for _ in range(REMEMBERED_ATTEMPTS):
+        room.take()
+        room.report(task, Unbegun())
     room.later(5)
     assert task.status is PENDING
 

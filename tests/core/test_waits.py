@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_room import Room
 
-from windlass._core.outcome import Err
+from windlass._core.outcome import Cancelled, Err, Ok
 from windlass._core.states import CANCELLED, PENDING, RUNNING
 from windlass.errors import DeadlockError
 
@@ -190,3 +190,13 @@ def test_a_waiter_that_is_put_off_waits_no_more():
     assert a.status is RUNNING
     assert room.engine.waits.holds_slot(a)
     assert room.engine.waits.of(a) == []
+
+
+def test_nothing_is_kept_of_a_parent_that_returns_right_after_the_last_wait():
+    room = Room()
+    parent, waiter = room.running("a"), nested("b", room=room)
+    room.running("c", parent=parent)
+    begin(room, waiter, parent)
+    reports = [(waiter, waiter.run, Cancelled("gave up")), (parent, parent.run, Ok("a"))]
+    room.engine.settle(reports, room.now)
+    assert not room.engine.children

@@ -17,7 +17,7 @@ from .meters import Tide
 from .pools import Pool, Slots
 from .retention import Retention
 from .states import PENDING, RUNNING, TERMINAL, TRANSITIONS, WAITING, TaskStatus
-from .task import Attempt, Task
+from .task import UNBEGUN, Attempt, Task
 from .timers import Purpose, Timers
 from .turnstile import Turnstile
 from .turnstiles import Turnstiles
@@ -154,7 +154,9 @@ class Books:
     def _remember_attempt(
         self, task: Task, now: float, how: str, error: BaseException | None
     ) -> None:
-        task.noted.attempts.append(Attempt(task.attempt, task.started_at, now, how, error))
+        notes = task.noted
+        notes.attempts.append(Attempt(task.attempt, task.started_at, now, how, error))
+        notes.began |= how != UNBEGUN
 
     # -- where things stand ------------------------------------------------------------------
 

@@ -156,6 +156,8 @@ class Engine(Lifecycle):
         With a ``verdict`` it does not live on: it crashed once too often, for instance.
         """
         task.queued_at = now  # they are in line in this order, whatever else there is about them
+        if task.started_at:
+            task.noted.began = True
         self._admit(task, None, now, "recovered")
         if verdict is not None and task.status not in TERMINAL:
             cause = "crashed" if verdict.crashed else "cannot run"

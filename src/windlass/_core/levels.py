@@ -46,8 +46,8 @@ class Line:
         return bool(self._new or self._back)
 
     def __iter__(self) -> Iterator[Task]:
+        yield from (task for _, _, task in sorted(self._back))  # before their equals
         yield from self._new
-        yield from (task for _, _, task in self._back)
 
     def add(self, task: Task, *, back: bool) -> None:
         """Put ``task`` in by the time it joined; one that comes ``back`` before its equals."""

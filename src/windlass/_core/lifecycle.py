@@ -227,8 +227,7 @@ class Lifecycle(Endings):
         self._remember_attempt(task, now, UNBEGUN, None)
         notes, expires = task.noted, task.spec.expires
         notes.given_back += 1
-        earlier = task.attempt - notes.failures - notes.crashes  # before it was retried by hand
-        if all(past.ended == UNBEGUN for past in notes.attempts if past.number > earlier):
+        if not notes.began:
             task.started_at = 0.0
             if expires is not None:
                 self.timers.set((task, "expires"), task.created_at + expires)

@@ -45,6 +45,7 @@ class Notes:
     __slots__ = (
         "attempts",
         "awaited",
+        "began",
         "called",
         "checkpoint",
         "cleanup_errors",
@@ -74,6 +75,8 @@ class Notes:
         """What its steps returned, by name."""
         self.log: Any = None
         """What it has said in the log; the shell's affair."""
+        self.began = False
+        """Whether any of its runs has ended, but for those that never began."""
         self.failures: int = 0
         self.crashes: int = 0
         self.given_back: int = 0

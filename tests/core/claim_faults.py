@@ -1,10 +1,14 @@
-"""Ways to break what is known of tasks that begin elsewhere; the simulator must find out each."""
+"""Ways to break what is known of runs that begin elsewhere, or were taken back before they did.
+
+The simulator must find out each.
+"""
 
 from __future__ import annotations
 
 from windlass._core import waits
 from windlass._core.engine import Engine
 from windlass._core.lifecycle import Lifecycle
+from windlass._core.queues import ReadyQueue
 from windlass._core.task import Task
 
 
@@ -129,7 +133,46 @@ def expire_what_has_begun(patch):
     patch(Engine, "restore", strict)
 
 
+def spend_what_was_taken_back(patch):
+    resume = Lifecycle._resume_line
+
+    def dear(self, task, now):
+        resume(self, task, now)
+        task.noted.given_back -= 1
+
+    patch(Lifecycle, "_resume_line", dear)
+
+
+def lose_its_place(patch):
+    line_up = Lifecycle._line_up
+    patch(Lifecycle, "_line_up", lambda self, task, now, *, back=False: line_up(self, task, now))
+
+
+def give_it_its_equals_place(patch):
+    """It joins the line where it was, but after those that joined with it."""
+
+    def put(self, task, *, back=False):
+        put_as_new(self, task, back=back and task.notes.called is not None)
+
+    put_as_new = ReadyQueue.put
+    patch(ReadyQueue, "put", put)
+
+
+def let_it_stay_too_long(patch):
+    resume = Lifecycle._resume_line
+
+    def lenient(self, task, now):
+        resume(self, task, now)
+        self.timers.discard((task, "expires"))
+
+    patch(Lifecycle, "_resume_line", lenient)
+
+
 CLAIM_FAULTS = [
+    spend_what_was_taken_back,
+    lose_its_place,
+    give_it_its_equals_place,
+    let_it_stay_too_long,
     begin_whatever_run_it_was,
     begin_again_and_again,
     wait_for_the_lost_word_of_a_start,

@@ -208,6 +208,7 @@ BEGIN_AT = {
     "probe_though_it_waits": 377,
     "begin_whatever_run_it_was": 403,
     "take_it_for_one_that_is_at_its_gates": 494,
+    "give_it_its_equals_place": 1183,
 }
 """Where a fault is found at once, in a history that is soon cut down, today; else from 0 on."""
 

@@ -1,10 +1,11 @@
-"""What can happen to tasks that were handed over, and begin where nobody sees it."""
+"""What can happen to runs that were handed over, and begin where nobody sees it, or never."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..._core.explain import explain
+from ..._core.outcome import Unbegun
 from ..._core.states import RUNNING
 from .plans import Broken
 
@@ -76,3 +77,19 @@ class Interrupt(NamedTuple):
 
     def __str__(self) -> str:
         return f"interrupt {self.name}"
+
+
+class TakeBack(NamedTuple):
+    """An executor takes back for certain what it had sent to a worker that was busy."""
+
+    name: str
+    run: int
+
+    def do(self, world: World) -> None:
+        """Report that it never began, if that may be so."""
+        attempt = world.attempts.get((self.name, self.run))
+        if attempt is not None and attempt.can_be_taken_back:
+            world.report(attempt, Unbegun())
+
+    def __str__(self) -> str:
+        return f"run {self.run} of {self.name} is taken back"

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Literal
 
 from ..._core.states import COMPLETED, PENDING, TERMINAL, TaskPriority
-from .claims import HoldUp, Interrupt, Start
+from .claims import HoldUp, Interrupt, Start, TakeBack
 from .gating import altered, draw_gates, draw_limit
 from .history import draw
 from .plans import EXECUTORS, Plan, Setting
@@ -116,6 +116,7 @@ class Hand:
             self._again: 3,
             self._hold_up: 1,
             self._interrupt: 2,
+            self._take_back: 6,
             Restart: 1,
             self._release: 2,
             self._lose: 2,
@@ -270,6 +271,12 @@ class Hand:
     def _interrupt(self) -> Step | None:
         attempt = self._attempt([attempt for attempt in self._world.on if attempt.current])
         return Interrupt(attempt.task.id) if attempt is not None else None
+
+    def _take_back(self) -> Step | None:
+        able = [attempt for attempt in self._world.on if attempt.can_be_taken_back]
+        # Those that are being stopped first: it is soon too late for them.
+        attempt = self._attempt([attempt for attempt in able if attempt.stopped] or able)
+        return TakeBack(attempt.task.id, attempt.number) if attempt is not None else None
 
     def _lose(self) -> Step | None:
         attempt = self._attempt(list(self._world.on))

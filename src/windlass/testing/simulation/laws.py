@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._core.fates import TIMEOUT
 from ..._core.flow import Adaptive
 from ..._core.lifecycle import BENEFIT_SECONDS
-from ..._core.outcome import Again, Cancelled, Err, Ok
+from ..._core.outcome import Again, Cancelled, Err, Ok, Unbegun
 from ..._core.states import (
     CANCELLED,
     COMPLETED,
@@ -18,7 +19,7 @@ from ..._core.states import (
     WAITING,
     TaskStatus,
 )
-from ..._core.task import INTERRUPTED
+from ..._core.task import INTERRUPTED, UNBEGUN
 from .lives import Life, may_run, snapshot
 from .plans import Broken, Fatal
 
@@ -86,6 +87,10 @@ class Laws:
         """What ``task`` was to follow, also when it has been forgotten."""
         return self._lives[task].dependencies
 
+    def is_back(self, task: Task) -> bool:
+        """Whether ``task`` is in line again, after a run that never began."""
+        return self._lives[task].back
+
     def over(self) -> list[Task]:
         """All tasks that have ended, in that order."""
         return [life.task for life in self._over]
@@ -94,7 +99,8 @@ class Laws:
         """The first report of a run that was on has been settled."""
         task = attempt.task
         late = isinstance(outcome, Ok) and stopped == INTERRUPTED  # so much the better
-        if stopped is not None and not late:
+        early = isinstance(outcome, Unbegun) and stopped == TIMEOUT  # its time had not begun
+        if stopped is not None and not (late or early):
             good = not attempt.current and task.outcome is not outcome
         elif isinstance(outcome, Ok):
             good = task.status is COMPLETED and task.outcome is outcome
@@ -156,13 +162,12 @@ class Laws:
     def _started(self, life: Life) -> None:
         if not self._world.traits(life.task).reports_start:
             self._may_start(life)  # else it was to be so when it was handed over
-        life.spent += 1
-        life.started = self._world.now
-        life.began = True
+        life.starts(self._world.now)
 
     def _may_start(self, life: Life) -> None:
         task, world = life.task, self._world
         life.run += 1
+        life.joined, life.back = task.queued_at, False
         if task.run != life.run:
             raise Broken(f"{task} starts as run {task.run}, which is run {life.run}")
         if life.held or task.due > world.now:
@@ -206,10 +211,8 @@ class Laws:
         if after is CANCELLED:
             return isinstance(reported, Cancelled) or life.task in self._world.cancelled
         how = cause.partition(",")[0]
-        if how == INTERRUPTED or how.startswith("snoozed"):
-            life.spent -= 1
-            asked = (life.task, life.run) in self._world.interrupted
-            return asked if how == INTERRUPTED else isinstance(reported, Again)
+        if how in {INTERRUPTED, UNBEGUN} or how.startswith("snoozed"):
+            return self._good_return(life, how, reported)
         if how == "timed out":
             return self._good_timeout(life, after)
         if not isinstance(reported, Err):
@@ -222,6 +225,15 @@ class Laws:
             spent = life.failures > life.task.spec.retry.retries
             spent = spent or isinstance(reported.error, Fatal)
         return reported.crashed == (how == "crashed") and spent == (after is FAILED)
+
+    def _good_return(self, life: Life, how: str, reported: Outcome | None) -> bool:
+        """Whether a run may end without having spent an attempt."""
+        life.spent -= 1
+        if how == UNBEGUN:
+            life.comes_back()
+            return isinstance(reported, Unbegun) and life.task.queued_at == life.joined
+        asked = (life.task, life.run) in self._world.interrupted
+        return asked if how == INTERRUPTED else type(reported) is Again
 
     def _good_timeout(self, life: Life, after: TaskStatus) -> bool:
         spec, now = life.task.spec, self._world.now

@@ -18,7 +18,9 @@ class Life:
 
     __slots__ = (
         "at",
+        "back",
         "began",
+        "begun_before",
         "born",
         "children",
         "crashes",
@@ -27,6 +29,7 @@ class Life:
         "expires_at",
         "failures",
         "held",
+        "joined",
         "run",
         "seen_walls",
         "spent",
@@ -45,6 +48,12 @@ class Life:
         self.expires_at = now + task.spec.expires if task.spec.expires is not None else inf
         self.began = False
         """Whether it has ever begun."""
+        self.back = False
+        """Whether it is in line again after a run that never began."""
+        self.begun_before = False
+        """Whether it had when its run started."""
+        self.joined = now
+        """Since when it was in line when its run started."""
         self.run = task.run
         self.spent = task.attempt
         """How many attempts have been spent, with the one that is on."""
@@ -52,6 +61,19 @@ class Life:
         self.failures = 0
         self.crashes = 0
         self.ended: tuple[Any, ...] | None = None
+
+    def starts(self, now: float) -> None:
+        """A run begins, as far as anybody knows."""
+        self.spent += 1
+        self.started = now
+        self.begun_before, self.began = self.began, True
+
+    def comes_back(self) -> None:
+        """Its run has not begun after all: it is in line as if it had never left."""
+        self.back = True
+        self.began = self.begun_before
+        if self.task.spec.expires is not None:
+            self.expires_at = self.born + self.task.spec.expires
 
     def go_on(self, tasks: Mapping[Task, Task], *, crashed: bool, patient_until: float) -> None:
         """Its process has died; ``tasks`` is what has become of each task in the next one.

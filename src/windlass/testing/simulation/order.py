@@ -21,7 +21,8 @@ class Before:
     def __init__(self, world: World) -> None:
         self._world = world
         slots = world.engine.slots
-        self._queued = world.laws.queued()
+        self._queued, is_back = world.laws.queued(), world.laws.is_back
+        self._back = {task for line in self._queued.values() for task in line if is_back(task)}
         self._calls = {task: _calls(task) for tasks in self._queued.values() for task in tasks}
         # Also of those at gates: these may be called in the middle of it, when it is their turn.
         self._owned = any(
@@ -82,6 +83,7 @@ class Before:
             if other is task or whose_turn:
                 continue
             first = same_line and task in able and able.index(other) < able.index(task)
+            first |= same_line and other in self._back and task not in self._back
             plain = not (task.spec.gates or other.spec.gates)
             if outranks(self._world, other, task, owned=owned, first=first and plain):
                 raise Broken(f"{task} started before {other}, which was in line before it")

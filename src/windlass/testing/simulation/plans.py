@@ -46,6 +46,10 @@ EXECUTORS: Mapping[str, Traits] = {
 }
 
 
+TAKE_BACK = frozenset({"process", "remote"})
+"""Who sends workers more calls than they can begin, and takes back what stands too long."""
+
+
 class Setting(NamedTuple):
     """How the engine is set up."""
 

@@ -287,7 +287,7 @@ class Progress(NamedTuple):
         """Only the run that is on is heard."""
         attempt = world.attempts.get((self.name, self.run))
         if attempt is not None:
-            running = attempt.running
+            running, attempt.begun = attempt.running, True
             if world.engine.progress(attempt.task, 0.5, "half", self.run) != running:
                 raise Broken(f"progress of run {self.run} of {attempt.task}: {not running}")
 

@@ -14,7 +14,7 @@ from ..._core.task import Task
 from .doors import Doors
 from .laws import Laws
 from .order import Before
-from .plans import Broken, Plan, Setting
+from .plans import TAKE_BACK, Broken, Plan, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -32,12 +32,14 @@ class Attempt:
     """One run of a task as its executor knows it: it goes on until it reports."""
 
     __slots__ = (
-        "claimed", "given_back", "heard", "lost", "number", "reported", "stopped", "task", "waits",
+        "begun", "claimed", "given_back", "heard", "lost", "number", "reported", "stopped", "task",
+        "waits",
     )  # fmt: skip
 
     def __init__(self, task: Task, *, claimed: bool = False) -> None:
         self.task = task
         self.number = task.run
+        self.begun = False  # it has been heard from
         self.claimed = claimed  # it was handed over, and the engine has not heard that it began
         self.given_back = False  # the engine has interrupted it before that
         self.stopped = False
@@ -50,6 +52,12 @@ class Attempt:
     def current(self) -> bool:
         """Whether the engine still takes this for the run of its task."""
         return self.running or self.waits_elsewhere
+
+    @property
+    def can_be_taken_back(self) -> bool:
+        """Whether it may yet turn out that it never began."""
+        ahead = self.task.spec.executor in TAKE_BACK
+        return ahead and not (self.begun or self.lost or self.reported)
 
     @property
     def running(self) -> bool:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from .recipe import Recipe
     from .runtime import Runtime
 
+_FIRST_TIME = -62_135_596_800.0
+_LAST_TIME = 253_402_300_800.0
+"""Between the two, in seconds since the epoch, is what a ``datetime`` can say."""
+
 
 class Reader:
     """Turns rows into jobs."""
@@ -72,6 +76,9 @@ class Reader:
     ) -> tuple[StoredJob, TaskError | None]:
         problem: TaskError | None = None
         options: dict[str, Any] = {}
+        for at in (row.created_at, row.started_at, row.ended_at):
+            if at is not None and not _FIRST_TIME < at < _LAST_TIME:
+                raise ValueError(f"{at!r} is no time")
         try:
             options = self._read(row.options)
             recipe = self._recipe(row, options)

@@ -231,6 +231,22 @@ async def test_a_damaged_text_is_one_task_s_affair(jobs, column):
         assert len(tm.list_tasks()) == 2
 
 
+@pytest.mark.parametrize("column", ["created_at", "started_at", "ended_at"])
+@pytest.mark.parametrize("time", [2e86, float("inf")])
+@on_a_loop
+async def test_a_damaged_time_is_one_task_s_affair(jobs, column, time):
+    async with TaskManager(jobs) as tm:
+        spoilt, fine = (tm.submit(echo, text) for text in ("spoilt", "fine"))
+        await tm.gather(spoilt, fine)
+    with closing(sqlite3.connect(jobs)) as file, file:
+        file.execute(f"UPDATE windlass_tasks SET {column} = ? WHERE id = ?", [time, spoilt.id])
+    async with TaskManager(jobs) as tm:
+        assert await tm.get_handle(fine.id) == "fine"
+        assert {info.id for info in tm.list_tasks()} == {spoilt.id, fine.id}
+        with pytest.raises(StoreCorruptError, match=r"is no time\. Restore the file"):
+            await tm.get_handle(spoilt.id)
+
+
 @on_a_loop
 async def test_a_full_disk_is_remembered_aloud(jobs, monkeypatch, caplog):
     monkeypatch.setattr(journal, "_AGAIN", 0.001)

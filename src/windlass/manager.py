@@ -1,4 +1,8 @@
-"""The task manager: the one class people need."""
+"""The task manager: the one class people need.
+
+It is long by its signatures and docstrings: whoever looks for what there is finds it in one place.
+What is behind a method is a call or two; the work is done elsewhere.
+"""
 
 from __future__ import annotations
 

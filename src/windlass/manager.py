@@ -1,7 +1,7 @@
 """The task manager: the one class people need.
 
 It is long by its signatures and docstrings: whoever looks for what there is finds it in one place.
-What is behind a method is a call or two; the work is done elsewhere.
+Behind most methods there is a call or two; the work is done elsewhere.
 """
 
 from __future__ import annotations

@@ -199,16 +199,19 @@ FAULTS = [
 BEGIN_AT = {
     "let_overtake": 2347,
     "wait_for_who_has_no_slot": 214,
-    "never_call_again": 472,
-    "overtake_other_executors": 1567,
-    "wait_for_a_probe_that_is_gone": 1552,
-    "let_them_wait_who_would_rather_fail": 1353,
-    "favour_for_ever": 494,
-    "keep_waiting_who_is_waited_for": 10801,
-    "probe_though_it_waits": 377,
+    "never_call_again": 422,
+    "overtake_other_executors": 355,
+    "wait_for_a_probe_that_is_gone": 487,
+    "let_them_wait_who_would_rather_fail": 249,
+    "favour_for_ever": 371,
+    "keep_waiting_who_is_waited_for": 2414,
+    "probe_though_it_waits": 631,
     "begin_whatever_run_it_was": 403,
-    "take_it_for_one_that_is_at_its_gates": 494,
+    "take_it_for_one_that_is_at_its_gates": 195,
     "give_it_its_equals_place": 1183,
+    "share_the_past": 503,
+    "forget_when_it_is_too_late": 530,
+    "first_owner_takes_all": 521,
 }
 """Where a fault is found at once, in a history that is soon cut down, today; else from 0 on."""
 

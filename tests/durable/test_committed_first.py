@@ -179,8 +179,10 @@ async def test_a_run_that_was_cancelled_before_its_commit_does_not_begin(jobs):
     started.clear()
     tm, store = slow(jobs)
     async with tm:
-        handle = await tm.enqueue(start.options(delay=0.02), "a")
+        tm.pause()
+        handle = await tm.enqueue(start, "a")
         store.may_commit.clear()
+        tm.resume()
         await store.held_up()  # its start is being written
         assert handle.status == "running"
         handle.cancel()

@@ -75,7 +75,8 @@ class Archive:
             return left if left is not None and left.outcome is None else None
         job, runtime = self.reader.read(row), self._runtime
         if runtime.follower is not None:
-            ours = self.mine.setdefault(id, job)
+            with runtime.lock:  # who is asked for by two at once is one job
+                ours = self.mine.setdefault(id, job)
             if ours is not job and ours.outcome is None:
                 runtime.follower.update(ours, job)  # there may be no news of it
             return ours

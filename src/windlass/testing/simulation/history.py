@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from types import FrameType
 
-SECONDS = 5.0  # a history takes milliseconds; one that takes this long hangs
+SECONDS = 30.0  # a history takes milliseconds, and a machine may stand still for a while
 
 
 class Stage(Protocol):

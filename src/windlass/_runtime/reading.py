@@ -64,7 +64,7 @@ class Reader:
             text = f"what is stored of {row.id} is damaged: {error}. Restore the file from a backup"
             problem = StoreCorruptError(text, str(row.id))
             blank = Row(
-                row.seq, str(row.id), "", "", None, -offset, None, None, 0, b"", b"", None, None
+                row.seq, str(row.id), "", "", None, 0.0, None, None, 0, b"", b"", None, None
             )
             job, _ = self._job(blank, offset, resolve)
             if row.ended_at is not None:

@@ -5,21 +5,13 @@ import threading
 import pytest
 from runtime.conftest import nothing_left_behind  # noqa: F401  # holds here as well
 
-from windlass._runtime import questions
-
-from .stage import SOON, doors
+from .stage import doors
 
 
 @pytest.fixture
 def jobs(tmp_path):
     """The file of a test."""
     return tmp_path / "jobs.db"
-
-
-@pytest.fixture(autouse=True)
-def answers_are_waited_for(monkeypatch):
-    """A leader that a busy machine holds up is not given up for gone."""
-    monkeypatch.setattr(questions, "PATIENCE", float(SOON))
 
 
 @pytest.fixture(autouse=True)

@@ -234,6 +234,13 @@ class Follower(Hearing):
         self._catch_up()
 
     def _leave_requests(self) -> None:
+        if self._outbox:
+            try:
+                self._leave_all()
+            finally:
+                self._runtime.pump.wake()  # whoever closes the manager waits for this
+
+    def _leave_all(self) -> None:
         while self._outbox:
             some = [self._outbox[n] for n in range(min(_AT_ONCE, len(self._outbox)))]
             asked = [request for request in some if request[0] not in _FLUSHES]

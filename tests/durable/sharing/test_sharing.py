@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -52,19 +54,36 @@ def test_each_task_of_three_processes_is_run_once(tmp_path):
     assert sorted(map(int, log.read_text().split())) == list(range(240))
 
 
+@pytest.mark.parametrize("number", [1, 100])
+def test_a_client_that_submits_and_leaves_has_left_its_tasks(jobs, number):
+    with TaskManager(jobs, role="client") as tm:  # nobody leads, nobody tells it anything
+        for _ in range(number):
+            tm.submit(sharer.who)
+    with TaskManager(jobs) as tm:
+        while len(tm.list_tasks(status=TaskStatus.COMPLETED)) < number:
+            time.sleep(0.01)
+
+
 def test_a_client_submits_while_its_follower_looks_for_what_became_of_all(tmp_path):
     often = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
+    enough, seen = threading.Event(), set()
     try:
         with TaskManager(tmp_path / "jobs.db", role="client") as tm:
             durable = tm._runtime.durable
-            looking = task(lambda: {len(durable.all_mine()) for _ in range(2000)}, durable=False)
-            seen = tm.submit(looking)
-            left = []
-            while not seen.done():
+
+            def look():
+                while not enough.is_set():
+                    seen.add(len(durable.all_mine()))
+
+            looking = tm.submit(task(look, durable=False))
+            left = []  # what nobody has a handle of is not looked for
+            while len(seen) < 20 and len(left) < 3000:
                 left.append(tm.submit(sharer.wait.options(delay=3600), "never"))
-            assert len(seen.result()) > 2, "nothing came while it was looking"
+            enough.set()
+            looking.result()
     finally:
+        enough.set()
         sys.setswitchinterval(often)
 
 

@@ -150,3 +150,16 @@ def test_it_passes_its_gates_again():
 
 def test_it_says_what_it_is():
     assert repr(Unbegun()) == "Unbegun()"
+
+
+def test_at_a_gate_it_goes_before_those_who_came_with_it_and_cannot_pass():
+    room = Room()
+    room.engine.add_gate(Gate("api", slots=2), room.now)
+    first = room.add("a", gates=(("api", 1),))
+    room.add("b", gates=(("api", 1),), executor="thread")
+    room.add("heavy", gates=(("api", 2),))
+    assert room.take() == ["a", "b"]
+    room.later(20)
+    room.report(first, Unbegun())
+    room.add("late", gates=(("api", 1),))
+    assert room.take() == ["a"], "there is room for it, and it was the first"

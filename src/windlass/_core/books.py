@@ -100,7 +100,7 @@ class Books:
             task.queued_at = now
         if not (back or task.spec.gates or task.spec.owner):
             pool.queue.push(task)
-        elif not self.turnstiles.shelter(task, now):
+        elif not self.turnstiles.shelter(task, now, back=back):
             pool.queue.put(task, back=back)
 
     def _put_back(self, task: Task) -> None:

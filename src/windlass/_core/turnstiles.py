@@ -104,7 +104,7 @@ class Turnstiles(Turns):
             gate.pending += 1
             gate.fair |= task.spec.owner is not None
 
-    def shelter(self, task: Task, now: float) -> bool:
+    def shelter(self, task: Task, now: float, *, back: bool = False) -> bool:
         """Park ``task``, which is ready, if others wait already where it must pass.
 
         True as well if it would rather fail than wait for a gate that is open.
@@ -117,9 +117,10 @@ class Turnstiles(Turns):
         for gate, _ in self.of(task):
             line = gate.lines.get(task.spec.executor)
             if line is not None and line.precedes(task, now, gate.held, back=False):
-                self._park(task, gate, back=False)
-                if gate.fair or task in gate.awaited:
-                    self.call(gate, now)  # it may be its owner's turn, or go past the others
+                self._park(task, gate, back=back)
+                if back or gate.fair or task in gate.awaited:
+                    # It may be its owner's turn; or it is first here, or may go past the others.
+                    self.call(gate, now)
                 return True
         return False
 

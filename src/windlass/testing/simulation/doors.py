@@ -217,10 +217,8 @@ class Doors:
                 continue
             if other.spec.executor != task.spec.executor and (owned or not self._has_slot(other)):
                 continue  # it is the turn of another line; or it could not have made use of it
-            if any(
-                self._goes_past(task, ahead, name, lent)
-                for ahead in self._ahead(other, line, owned=owned)
-            ):
+            ahead = self._ahead(other, (*line, *gate), owned=owned)  # or has just come back to it
+            if any(self._goes_past(task, each, name, lent) for each in ahead):
                 continue
             if outranks(self._world, other, task, owned=owned, first=False):
                 raise Broken(f"{task} went through gate {name} before {other}, who waits there")

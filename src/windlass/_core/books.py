@@ -66,7 +66,7 @@ class Books:
         self._falling = False
 
     def _move(self, task: Task, after: TaskStatus, now: float, cause: str) -> None:
-        """Fire one transition. Every move but the three written out on the hot path comes here."""
+        """Fire one transition. All but those written out on the hot path come here."""
         before = task.status
         if after not in TRANSITIONS[before]:
             raise AssertionError(f"{before} -> {after} is not in the table; {story(task)}")
@@ -200,8 +200,7 @@ class Books:
     @property
     def has_timers(self) -> bool:
         """Whether ``next_deadline`` may have changed; to be asked before it is worked out."""
-        there = self.timers.any or self.calendar.any or self.alarms.any
-        return there or self.tide is not None or self.turnstiles.adapts
+        return self.timers.any or self.calendar.any or self.alarms.any or self.adapts
 
     @property
     def adapts(self) -> bool:
@@ -211,7 +210,7 @@ class Books:
     @property
     def next_look(self) -> float | None:
         """When ``look`` is to be called: while something runs, if a limit is to find itself."""
-        if not (self.tide is not None or self.turnstiles.adapts) or not self.counts[RUNNING]:
+        if not self.adapts or not self.counts[RUNNING]:
             return None
         tides = [self.tide, *(gate.tide for gate in self.turnstiles.all.values())]
         return min((tide.due for tide in tides if tide is not None), default=None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from .._core.outcome import Lost, Ok
 from .._core.states import RUNNING
 from ..errors import StoreError
-from .errand import Errand
+from .elsewhere import Elsewhere
 from .handle import TaskHandle, error_of
 from .nested import NestedWait
 from .parts import Parts, closed_error
@@ -84,10 +84,10 @@ class Waiting(Parts):
     def await_on_loop(self, run: Run, awaitable: Any) -> Any:
         """Have what a function in a thread returned awaited on the loop it belongs to."""
         closed = f"{run.job.label} was submitted on an event loop that is closed now"
-        errand = Errand(run.loop or self.home_loop(), awaitable, closed)
-        run.when_stopped(errand.cancel)
+        awaited = Elsewhere(run.loop or self.home_loop(), awaitable, closed)
+        run.when_stopped(awaited.cancel)
         try:
-            return errand.result()
+            return awaited.result()
         except CancelledError:
             raise asyncio.CancelledError from None
 

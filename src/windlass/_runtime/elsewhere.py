@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 
-class Errand:
+class Elsewhere:
     """On its way once made; ``closed`` is what its error says if the loop is or gets closed."""
 
     def __init__(
